@@ -1,0 +1,1 @@
+"""How volplug gets onto machines: the managed plugin, systemd units, Compose and Swarm examples."""

@@ -1,0 +1,98 @@
+"""FlexClones, which share blocks with their origin, and deletion, where that matters.
+
+A FlexVol with clones cannot be deleted: they are given blocks of their own first. A clone begins
+with its origin's comment and export policy, for ONTAP takes neither when it clones; until its
+comment is set right, its origin tells that it is ours. It is made from a snapshot of the origin
+that is called after the clone, and goes with it.
+"""
+
+from volplug.sdk import VolumeInUse, wait_until
+from volplug_netapp._answer import HAS_CLONES
+from volplug_netapp._client import Json, Ontap
+from volplug_netapp._flexvols import VOLUMES, FlexVol, FlexVols
+from volplug_netapp._settings import NetappConfig
+
+
+class FlexClones:
+    """The clones among the FlexVols of one owner."""
+
+    def __init__(self, ontap: Ontap, config: NetappConfig, flexvols: FlexVols) -> None:
+        self._ontap, self._flexvols = ontap, flexvols
+        self._svm, self._owner = config.svm, config.owner
+
+    def make(self, origin: FlexVol, volume: str, snapshot: str = "") -> FlexVol:
+        """Make a FlexClone, which shares its origin's blocks; one that is there is taken.
+
+        It holds what the origin holds now, unless a snapshot of it is named.
+        """
+        name = self._flexvols.name(volume)
+        if self._flexvols.look(name) is None:
+            kept = {"name": snapshot or _snapshot(name)}
+            if not snapshot:
+                # Its being there is success; that it is missing shows in the next call.
+                self._ontap.call("POST", f"{VOLUMES}/{origin.uuid}/snapshots", kept)
+            parent = {"parent_volume": {"uuid": origin.uuid}, "parent_snapshot": kept}
+            body = {
+                "name": name,
+                "svm": {"name": self._svm},
+                "clone": {"is_flexclone": True, **parent},
+            }
+            answer = self._ontap.call("POST", VOLUMES, body)
+            if answer.refused and self._flexvols.look(name) is None:
+                raise answer.error(f"clone FlexVol {origin.name}")
+        made = self._flexvols.online(lambda: self._flexvols.look(name), name)
+        if made.comment == origin.comment and made.parent == origin.uuid:
+            self._flexvols.change(made, {"comment": self._flexvols.comment(volume)})
+        found = self._flexvols.find(volume)
+        assert found is not None
+        return found
+
+    def refuse_use(self, flexvol: FlexVol) -> None:
+        """Raise VolumeInUse if somebody else's clone still shares blocks with a FlexVol."""
+        for clone in self._clones(flexvol):
+            if not self._ours(clone):
+                raise VolumeInUse(
+                    f"FlexVol {clone['name']}, which volplug did not make, is a clone of "
+                    f"{flexvol.name}: split or delete it on the array first"
+                )
+
+    def delete(self, volume: str) -> None:
+        """Delete a FlexVol, after giving its clones blocks of their own. Gone is success."""
+        found = self._flexvols.find(volume)
+        if found is not None:
+            wait_until(lambda: self._gone(found), f"FlexVol {found.name} to go", poll_s=0.5)
+        self._forget_snapshots(self._flexvols.name(volume))
+
+    def _gone(self, flexvol: FlexVol) -> bool:
+        answer = self._ontap.call("DELETE", f"{VOLUMES}/{flexvol.uuid}")
+        if answer.code in HAS_CLONES:
+            self.refuse_use(flexvol)
+            self.split(flexvol)
+            return False
+        if not answer.missing:
+            answer.or_raise(f"delete FlexVol {flexvol.name}")
+        return self._flexvols.look(flexvol.name) is None
+
+    def split(self, flexvol: FlexVol) -> None:
+        """Begin to give our clones of a FlexVol blocks of their own."""
+        for clone in filter(self._ours, self._clones(flexvol)):
+            split = {"clone": {"split_initiated": True}}
+            self._ontap.call("PATCH", f"{VOLUMES}/{clone['uuid']}", split)
+
+    def _forget_snapshots(self, clone: str) -> None:
+        """Delete what a clone was made from, wherever its origin is; one in use stays there."""
+        query = {"name": _snapshot(clone), "svm.name": self._svm, "fields": "volume.uuid"}
+        for found in self._ontap.records(f"{VOLUMES}/*/snapshots", **query):
+            place = f"{VOLUMES}/{found['volume']['uuid']}/snapshots/{found['uuid']}"
+            self._ontap.call("DELETE", place)
+
+    def _clones(self, flexvol: FlexVol) -> list[Json]:
+        query = {"clone.parent_volume.uuid": flexvol.uuid, "fields": "name,uuid,comment"}
+        return self._ontap.records(VOLUMES, **query)
+
+    def _ours(self, record: Json) -> bool:
+        return str(record.get("comment", "")).startswith(f"volplug {self._owner} ")
+
+
+def _snapshot(clone: str) -> str:
+    return f"for_{clone}"

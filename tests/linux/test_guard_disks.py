@@ -1,0 +1,237 @@
+"""Writers of a disk that the guard freezes and stops, on the real kernel: ext4 and xfs.
+
+Nobody renews here: to the guard it is the same whether its agent is dead, stopped, or cut off.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.linux.conftest import Machine
+from tests.linux.guarded import (
+    FREEZE_S,
+    HEALED_S,
+    STOP_S,
+    Guarded,
+    Writer,
+    alive,
+    boottime_s,
+    content,
+    missing,
+    stage,
+)
+from tests.machine import need_program
+from volplug.deadline import deadline, wait_until
+from volplug.guard import State
+from volplug.host import Filesystem, Formatted
+from volplug.linux import LinuxHost
+from volplug.linux.guard import Post
+from volplug.source import Device, LoopFile
+from volplug.testing import Known
+
+pytestmark = pytest.mark.root
+
+_LATE_S = 0.5
+"""How long after its deadline a writer's last write may come: the promise (leases.md 3.7)."""
+
+_REPLACED_S = 4.0
+"""The stop of a volume whose guard has to be started anew meanwhile."""
+
+
+@pytest.fixture
+def guarded(machine: Machine) -> Iterator[Guarded]:
+    """A guard at the machine's post, with nothing armed yet."""
+    machine.mount_dir.mkdir()
+    guarded = Guarded(Post(machine.base / "state", machine.mount_dir.resolve(), "this boot"))
+    guarded.begin()
+    yield guarded
+    guarded.end()
+
+
+def _writer(guarded: Guarded, directory: Path) -> Writer:
+    writer = Writer(directory, guarded.post.state_dir.parent / f"{directory.name}.words")
+    guarded.writers.append(writer)
+    return writer
+
+
+def _fsck(image: Path, fstype: str) -> None:
+    """Check the file system as the next holder finds it once its journal was replayed."""
+    check = {"ext4": ["e2fsck", "-fn"], "xfs": ["xfs_repair", "-n"]}[fstype]
+    subprocess.run([*check, image], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("fstype", ["ext4", "xfs"])
+def test_a_silent_nodes_writers_are_stopped(
+    machine: Machine, host: LinuxHost, guarded: Guarded, fstype: str
+) -> None:
+    """In time, with every acknowledged write on the disk, and nothing else touched (I5, I6, I16).
+
+    Afterwards the image never changes again; the next holder finds a clean file system.
+    """
+    need_program(f"mkfs.{fstype}", {"ext4": "e2fsprogs", "xfs": "xfsprogs"}[fstype])
+    data, other = (stage(host, machine.base, name, fstype) for name in ("data", "other"))
+    writer, neighbour = _writer(guarded, data), _writer(guarded, other)
+    base_s = guarded.arm("data")
+    guarded.wait("data", State.STOPPED, done=True)
+    with deadline(20.0):
+        wait_until(writer.failed, "the writer's error")
+    assert writer.acknowledged()[-1][1] <= base_s + STOP_S + _LATE_S
+    guarded.ask(do="renew", base_s=boottime_s())
+    image = machine.base / "data.img"
+    before, reached = content(image), len(neighbour.acknowledged())
+    os.sync()
+    (machine.base / "proof").write_text("the machine's own file system takes writes")
+    with deadline(20.0):
+        wait_until(lambda: len(neighbour.acknowledged()) > reached + 200, "the neighbour's writes")
+    assert content(image) == before
+    assert not neighbour.failed()
+    assert guarded.states() == {"data": (State.STOPPED, True)}
+    writer.end()
+    neighbour.end()
+    guarded.ask(do="disarm", volume="data", token=None)
+    host.unstage("data")
+    again = _staged_again(host, machine.base, fstype)
+    assert missing(again, writer) == []
+    for name in ("data", "other"):
+        host.unstage(name)
+        _fsck(machine.base / f"{name}.img", fstype)
+
+
+def _staged_again(host: LinuxHost, base: Path, fstype: str) -> Path:
+    """Stage a volume that was stopped, as its next holder does, which replays its journal."""
+    found = subprocess.run(
+        ["blkid", "-p", "-s", "UUID", "-o", "value", base / "data.img"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    known = Known(Filesystem(Formatted.READY, fstype, found.stdout.strip()))
+    known.stage(host, "data", Device(LoopFile(base / "data.img"), fstype))
+    path = host.path("data")
+    assert path is not None
+    return path
+
+
+def test_a_renewal_in_time_thaws_without_a_trace(
+    machine: Machine, host: LinuxHost, guarded: Guarded
+) -> None:
+    """Frozen, no write is acknowledged; healed before the stop, all go on and none is lost."""
+    data = stage(host, machine.base, "data", "ext4")
+    writer = _writer(guarded, data)
+    guarded.arm("data", stop_s=HEALED_S)
+    guarded.wait("data", State.FROZEN)
+    quiet = _standstill(writer)
+    guarded.ask(do="renew", base_s=boottime_s())
+    guarded.wait("data", State.ACTIVE)
+    with deadline(20.0):
+        wait_until(lambda: len(writer.acknowledged()) > quiet + 20, "writes")
+    assert not writer.failed()
+    guarded.ask(do="disarm", volume="data", token=None)
+    writer.end()
+    assert missing(data, writer) == []
+
+
+def _standstill(writer: Writer) -> int:
+    """Return how many writes were acknowledged once no more are."""
+    counts = [-2, -1]
+
+    def is_still() -> bool:
+        counts.append(len(writer.acknowledged()))
+        return counts[-1] == counts[-2] == counts[-3]
+
+    with deadline(20.0):
+        wait_until(is_still, "a standstill", poll_s=0.05)
+    return counts[-1]
+
+
+def test_a_guard_that_is_killed_is_replaced(
+    machine: Machine, host: LinuxHost, guarded: Guarded
+) -> None:
+    """The next one goes on from the table: what is frozen is stopped in time."""
+    writer = _writer(guarded, stage(host, machine.base, "data", "ext4"))
+    base_s = guarded.arm("data", stop_s=_REPLACED_S)
+    guarded.wait("data", State.FROZEN)
+    process = guarded.process()
+    os.kill(process, signal.SIGKILL)
+    with deadline(20.0):
+        wait_until(lambda: not alive(process), "its end", poll_s=0.01)
+    guarded.begin()
+    guarded.wait("data", State.STOPPED, done=True)
+    with deadline(20.0):
+        wait_until(writer.failed, "the writer's error")
+    assert writer.acknowledged()[-1][1] <= base_s + _REPLACED_S + _LATE_S
+
+
+def test_a_new_guard_thaws_what_the_old_one_froze(
+    machine: Machine, host: LinuxHost, guarded: Guarded
+) -> None:
+    """A renewal that reaches the next guard in time undoes its predecessor's freeze."""
+    writer = _writer(guarded, stage(host, machine.base, "data", "ext4"))
+    guarded.arm("data", stop_s=HEALED_S)
+    guarded.wait("data", State.FROZEN)
+    os.kill(guarded.process(), signal.SIGKILL)
+    guarded.begin()
+    guarded.ask(do="renew", base_s=boottime_s())
+    assert guarded.states() == {"data": (State.ACTIVE, False)}
+    reached = len(writer.acknowledged())
+    with deadline(20.0):
+        wait_until(lambda: len(writer.acknowledged()) > reached + 20, "writes")
+
+
+def test_what_is_frozen_cannot_be_unmounted(
+    machine: Machine, host: LinuxHost, guarded: Guarded
+) -> None:
+    """A file system that vanished while frozen would stay frozen for ever, its disk with it."""
+    stage(host, machine.base, "data", "ext4")
+    guarded.arm("data")
+    guarded.wait("data", State.FROZEN)
+    aside = machine.mount_dir / ".devices" / "data"
+    subprocess.run(["umount", machine.mount_dir / "data"], check=True)
+    assert subprocess.run(["umount", aside], check=False, capture_output=True).returncode != 0
+    guarded.wait("data", State.STOPPED, done=True)
+    subprocess.run(["umount", aside], check=True)
+
+
+def test_a_volume_on_its_way_up_is_stopped_when_it_appears(
+    machine: Machine, host: LinuxHost, guarded: Guarded
+) -> None:
+    """Armed before it is mounted, its programs are killed at the freeze, a late mount is shut."""
+    stage(host, machine.base, "data", "ext4")
+    host.unstage("data")
+    aside = machine.mount_dir / ".devices" / "data"
+    environment = os.environ | {"VOLPLUG_LEASE": f"{machine.mount_dir.resolve()}/data@7"}
+    with subprocess.Popen(["sleep", "600"], env=environment) as program:
+        base_s = guarded.arm("data", staged=False)
+        assert program.wait(20.0) == -signal.SIGKILL
+        assert boottime_s() >= base_s + FREEZE_S
+    guarded.wait("data", State.STOPPED)
+    aside.mkdir(parents=True)
+    subprocess.run(["mount", "-o", "loop", machine.base / "data.img", aside], check=True)
+    try:
+        guarded.wait("data", State.STOPPED, done=True)
+        with pytest.raises(OSError, match="Input/output"):
+            (aside / "file").write_text("too late")
+    finally:
+        subprocess.run(["umount", aside], check=True)
+        aside.rmdir()
+
+
+def test_the_machines_own_file_system_is_never_stopped(machine: Machine, guarded: Guarded) -> None:
+    """A volume's directory that is a bind of the machine's disk is refused, and said so."""
+    target = machine.mount_dir / "data"
+    target.mkdir()
+    subprocess.run(["mount", "--bind", machine.base, target], check=True)
+    try:
+        guarded.arm("data")
+        guarded.wait("data", State.STOPPED)
+        with deadline(20.0):
+            wait_until(lambda: "machine's own" in guarded.log(), "its words")
+        (target / "file").write_text("alive")
+        guarded.ask(do="disarm", volume="data", token=None)
+    finally:
+        subprocess.run(["umount", target], check=True)
+        target.rmdir()

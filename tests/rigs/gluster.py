@@ -1,0 +1,94 @@
+"""A real Gluster cluster of one node: a replica-3 volume whose three bricks are on one disk."""
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tests.machine import need_program, need_root
+from tests.rigs.network import Host, start, until
+
+_GLUSTERD = """\
+volume management
+    type mgmt/glusterd
+    option working-directory {place}/state
+    option glusterd-sockfile {place}/glusterd.sock
+    option transport-type socket
+    option transport.socket.listen-port 24007
+    option transport.socket.read-fail-log off
+    option transport.address-family inet
+    option max-port 60999
+    option event-threads 1
+end-volume
+"""
+
+
+class Gluster:
+    """glusterd and its bricks, in a host of their own."""
+
+    def __init__(self, host: Host, place: Path, volume: str = "vol") -> None:
+        need_root()
+        need_program("glusterd", "glusterfs-server")
+        self.host, self.place, self.volume = host, place, volume
+        self._started_s = time.time()
+        (place / "state").mkdir()
+        self._socket = place / "glusterd.sock"
+        config = place / "glusterd.vol"
+        config.write_text(_GLUSTERD.format(place=place))
+        self._daemon = start(
+            host.argv("glusterd", "-N", "-f", config, "-l", place / "log"),
+            place / "out",
+        )
+        until(self._answers, "glusterd", seconds=90)
+        bricks = [f"{host.address}:{place}/brick{number}" for number in range(3)]
+        self.cli("volume", "create", volume, "replica", "3", *bricks, "force")
+        self.cli("volume", "set", volume, "network.ping-timeout", "5")
+        self.cli("volume", "start", volume)
+        until(lambda: len(self.bricks()) == 3, "three bricks", seconds=90)
+
+    @property
+    def command(self) -> list[str]:
+        """The gluster command that reaches this cluster."""
+        return self.host.argv("gluster", f"--glusterd-sock={self._socket}")
+
+    def cli(self, *words: str) -> str:
+        """Run the gluster command."""
+        return self.host.run("gluster", f"--glusterd-sock={self._socket}", "--mode=script", *words)
+
+    def _answers(self) -> bool:
+        """Say whether glusterd answers; asked while it comes up, it may never do."""
+        argv = [*self.command, "peer", "status"]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=15)
+        except subprocess.TimeoutExpired:
+            return False
+        return "Number of Peers" in done.stdout
+
+    def bricks(self) -> list[int]:
+        """Return the process ids of the bricks."""
+        return [one for one in self.host.processes() if _program(one) == "glusterfsd"]
+
+    def send_bricks(self, what: signal.Signals) -> None:
+        """Send a signal to every brick."""
+        for brick in self.bricks():
+            with suppress(ProcessLookupError):
+                os.kill(brick, what)
+
+    def close(self) -> None:
+        """End the cluster."""
+        self.host.send(signal.SIGKILL)
+        self._daemon.wait()
+        for left in Path("/tmp").glob("gglustershd-*.tmp"):  # what glusterd itself forgets
+            if left.stat().st_mtime >= self._started_s:
+                left.unlink(missing_ok=True)
+
+
+def _program(process: int) -> str:
+    """Return the name a process was started under, or nothing if it is gone."""
+    try:
+        words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    return Path(os.fsdecode(words[0])).name

@@ -1,0 +1,1 @@
+"""Persistent volumes for containers on any host: drivers, leases, fronts."""

@@ -1,0 +1,1 @@
+"""The commands of `volplug`, by what they are about: each module adds its own to the parser."""
