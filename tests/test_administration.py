@@ -7,6 +7,7 @@ import pytest
 
 from tests.small_node import SmallNode
 from volplug.errors import InvalidOptions, Unavailable, VolumeInUse, VolumeNotFound
+from volplug.event import Event
 
 
 @pytest.fixture
@@ -85,6 +86,8 @@ def test_release_of_a_silent_nodes_lease_lets_the_next_in(node: SmallNode, tmp_p
     node.clock.sleep(60)
     node.leases.renew()
     node.administration.release("data", by="me", reason="n2 burnt down")
+    told = [(each.event, each.node) for each in node.administration.journal("data")]
+    assert (Event.QUARANTINE, "n2") in told
     node.service.mount("data", "c2")
     assert [lease.node for lease in node.leases.leases("data")] == ["n1"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from volplug import evidence, fences, takeover, why
+from volplug import evidence, fences, quarantine, takeover, why
 from volplug.catalog import Record
 from volplug.controller import Controller
 from volplug.errors import InvalidOptions, VolplugError, VolumeInUse
-from volplug.event import Entry, Event
+from volplug.event import Entry
 from volplug.lease import Condemnation, Lease, LeaseState
 from volplug.membership import Membership
 from volplug.mounts import Mounts
@@ -138,21 +138,7 @@ class Administration:
                     f"volume '{lease.volume}' is held by node '{lease.node}', which is alive: stop"
                     " its containers there, or run this command on that node"
                 )
-            self._node.leases.condemn(lease, by=by, reason=reason)
-            if lease.node == self._node.name:  # it is off this node already, and nothing is stale
-                self._node.leases.report_clean(lease.volume, lease.token)
-            self._node.journal.note(
-                Event.CONDEMN,
-                volume=lease.volume,
-                node=lease.node,
-                token=lease.token,
-                by=by,
-                reason=reason,
-            )
-            _log.warning(
-                "lease broken volume=%s node=%s token=%d by=%s reason=%s",
-                *(lease.volume, lease.node, lease.token, by, reason),
-            )
+            quarantine.condemn(self._node, lease, by=by, reason=reason)
         nodes = ", ".join(sorted(lease.node for lease in held))
         return f"the lease of volume '{held[0].volume}' was taken from {nodes}"
 

@@ -16,7 +16,7 @@ logged, and never a second writer.
 
 import logging
 
-from volplug import request, takeover
+from volplug import quarantine, request, takeover
 from volplug.backends import AnyDriver
 from volplug.catalog import Record
 from volplug.driver import Fencing
@@ -145,16 +145,5 @@ def _tell_if_late(node: Node, lease: Lease) -> None:
 
 
 def _condemn(node: Node, lease: Lease, proof: str) -> bool:
-    by = f"volplug on node {node.name}"
-    node.leases.condemn(lease, by=by, reason=proof)
-    for event in (Event.CONDEMN, Event.QUARANTINE):
-        node.journal.note(
-            event,
-            volume=lease.volume,
-            node=lease.node,
-            token=lease.token,
-            by=by,
-            reason=proof,
-        )
-    _log.warning("volume=%s node=%s lease taken: %s", lease.volume, lease.node, proof)
+    quarantine.condemn(node, lease, by=f"volplug on node {node.name}", reason=proof)
     return True

@@ -7,6 +7,7 @@ whatever the person believes, and may be writing (leases.md 2.12).
 import logging
 from typing import Any
 
+from volplug import quarantine
 from volplug.errors import InvalidOptions, VolumeInUse, VolumeNotFound
 from volplug.event import Event
 from volplug.lease import Lease, LeaseState
@@ -67,7 +68,7 @@ class Membership:
         if not held and session.presence is Presence.ALIVE:
             raise _alive(session)
         for lease in standing:
-            self._condemn(lease, by, reason)
+            quarantine.condemn(self._node, lease, by=by, reason=reason)
         if not standing:
             return f"node '{name}' holds no lease that bars anybody; nothing was changed"
         self._node.journal.note(Event.EVICT, node=name, by=by, reason=reason)
@@ -88,22 +89,6 @@ class Membership:
         if name not in known:
             raise VolumeNotFound(f"there is no node '{name}' (known: {', '.join(known)})")
         return known[name]
-
-    def _condemn(self, lease: Lease, by: str, reason: str) -> None:
-        self._node.leases.condemn(lease, by=by, reason=reason)
-        for event in (Event.CONDEMN, Event.QUARANTINE):
-            self._node.journal.note(
-                event,
-                volume=lease.volume,
-                node=lease.node,
-                token=lease.token,
-                by=by,
-                reason=reason,
-            )
-        _log.warning(
-            "lease freed volume=%s node=%s token=%d by=%s reason=%s",
-            *(lease.volume, lease.node, lease.token, by, reason),
-        )
 
 
 def _alive(session: NodeSession) -> VolumeInUse:

@@ -1,4 +1,4 @@
-"""How a node from which leases were taken becomes clean again: by what its own agent does.
+"""How leases are taken from a node, and how that node becomes clean again: by its own agent.
 
 While it was silent, others may have begun to write to those volumes. Whatever this machine's kernel
 still holds back for them must never get there, so they are taken down without being flushed, and
@@ -9,9 +9,31 @@ import logging
 
 from volplug.errors import VolplugError
 from volplug.event import Event
+from volplug.lease import Lease
 from volplug.node import Node
 
 _log = logging.getLogger(__name__)
+
+
+def condemn(node: Node, lease: Lease, *, by: str, reason: str) -> None:
+    """Declare that the holder of a lease can no longer write, and keep in the journal why.
+
+    Another node is in quarantine from then on. This one is not: its volume is off it already.
+    Raises HeldElsewhere if a holder that was silent is back.
+    """
+    node.leases.condemn(lease, by=by, reason=reason)
+    events = [Event.CONDEMN, Event.QUARANTINE]
+    if lease.node == node.name:
+        node.leases.report_clean(lease.volume, lease.token)
+        events.remove(Event.QUARANTINE)
+    for event in events:
+        node.journal.note(
+            event, volume=lease.volume, node=lease.node, token=lease.token, by=by, reason=reason
+        )
+    _log.warning(
+        "lease taken volume=%s node=%s token=%d by=%s reason=%s",
+        *(lease.volume, lease.node, lease.token, by, reason),
+    )
 
 
 def taken(node: Node) -> dict[str, list[int]]:

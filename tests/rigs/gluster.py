@@ -42,11 +42,16 @@ class Gluster:
             place / "out",
         )
         until(self._answers, "glusterd", seconds=90)
-        bricks = [f"{host.address}:{place}/brick{number}" for number in range(3)]
+        self.add(volume)
+
+    def add(self, volume: str) -> None:
+        """Make another replica-3 volume, and wait until its bricks run."""
+        count = len(self.bricks()) + 3
+        bricks = [f"{self.host.address}:{self.place}/{volume}{number}" for number in range(3)]
         self.cli("volume", "create", volume, "replica", "3", *bricks, "force")
         self.cli("volume", "set", volume, "network.ping-timeout", "5")
         self.cli("volume", "start", volume)
-        until(lambda: len(self.bricks()) == 3, "three bricks", seconds=90)
+        until(lambda: len(self.bricks()) == count, "three bricks", seconds=90)
 
     @property
     def command(self) -> list[str]:

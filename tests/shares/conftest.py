@@ -38,6 +38,16 @@ def gluster(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="session")
+def trees_on_gluster(gluster: Gluster) -> RemoteTree:
+    """Give a tree on a volume that nobody stops the bricks of in the middle of a call.
+
+    After that, Gluster's self-heal may bring back what was deleted before.
+    """
+    gluster.add("trees")
+    return gluster_tree(gluster, "trees")
+
+
+@pytest.fixture(scope="session")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the directory that the NFS server exports as it is."""
     return tmp_path_factory.mktemp("pool")
@@ -102,8 +112,8 @@ def _remote(request: pytest.FixtureRequest, tmp_path: Path) -> RemoteTree:
     if request.param == "libnfs":
         server, pool = request.getfixturevalue("ganesha"), request.getfixturevalue("pool")
         return nfs_tree(server, pool)
-    cluster = request.getfixturevalue("gluster")
-    return gluster_tree(cluster)
+    on_gluster: RemoteTree = request.getfixturevalue("trees_on_gluster")
+    return on_gluster
 
 
 def nfs_tree(server: Ganesha, path: Path, *, uid: int = 0, gid: int = 0) -> RemoteTree:
@@ -112,12 +122,10 @@ def nfs_tree(server: Ganesha, path: Path, *, uid: int = 0, gid: int = 0) -> Remo
     return RemoteTree(module("volplug_nfs.libnfs_tree", *words))
 
 
-def gluster_tree(cluster: Gluster) -> RemoteTree:
-    """Return a tree on the cluster's volume."""
+def gluster_tree(cluster: Gluster, volume: str) -> RemoteTree:
+    """Return a tree on a volume of the cluster."""
     address = cluster.host.address
-    return RemoteTree(
-        module("volplug_glusterfs.gfapi_tree", cluster.volume, "5", address), answer_s=30
-    )
+    return RemoteTree(module("volplug_glusterfs.gfapi_tree", volume, "5", address), answer_s=30)
 
 
 def _clear(tree: Tree, path: str = ".") -> None:

@@ -122,7 +122,7 @@ def test_published_gfapi_fsync_crash_does_not_reach_us(
     )
     with deadline(20), pytest.raises(HostError, match=r"SIGSEGV|SIGABRT|SIGBUS"):
         conversation.ask({})
-    tree = gluster_tree(gluster)
+    tree = gluster_tree(gluster, gluster.volume)
     tree.write("synced", "by us")
     assert tree.read("synced") == "by us"
     tree.unlink("synced")
@@ -233,7 +233,7 @@ def test_address_that_swallows_everything(network: object) -> None:
 
 def test_stopped_bricks_are_told_in_time(gluster: Gluster) -> None:
     """A Gluster call blocks for twice the ping timeout; ours ends at the deadline, and recovers."""
-    tree = gluster_tree(gluster)
+    tree = gluster_tree(gluster, gluster.volume)
     tree.mkdir("before")
     gluster.send_bricks(signal.SIGSTOP)
     try:

@@ -7,6 +7,7 @@ from concurrent.futures import _base as futures
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from itertools import count
+from threading import get_ident
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -80,6 +81,7 @@ def simulated() -> Iterator[None]:
         "crashpoint": _crashpoint,
     }
     with ExitStack() as stack:
+        stack.enter_context(patch.object(threads.Time, "simulated", get_ident()))
         for module in _MODULES:
             for name, replacement in words.items():
                 if hasattr(module, name):

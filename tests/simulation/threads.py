@@ -1,9 +1,12 @@
 """What production modules find under the names `threading`, `time` and `monotonic` meanwhile.
 
 The real ones would block the only thread there is. These switch to the timeline; whose clock is
-read, and who waits, is told by the greenlet that asks.
+read, and who waits, is told by the greenlet that asks. What another test left running in a thread
+of its own is no part of the simulation: for it, time is what it always was.
 """
 
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
@@ -247,6 +250,8 @@ class Time:
     """The module `time`, as far as production uses it."""
 
     CLOCK_BOOTTIME: Literal[7] = 7
+    simulated = 0
+    """The identifier of the one real thread that all simulated ones run in."""
 
     @staticmethod
     def monotonic() -> float:
@@ -267,17 +272,24 @@ class Time:
 
 def monotonic() -> float:
     """Return CLOCK_MONOTONIC of the machine of whoever asks."""
+    if threading.get_ident() != Time.simulated:
+        return time.monotonic()
     process = current().process
     return process.clock.monotonic_s(process.timeline.now_s)
 
 
 def boottime() -> float:
     """Return CLOCK_BOOTTIME of the machine of whoever asks."""
+    if threading.get_ident() != Time.simulated:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
     process = current().process
     return process.clock.boottime_s(process.timeline.now_s)
 
 
 def sleep(seconds: float) -> None:
     """Let time pass on the machine of whoever asks."""
+    if threading.get_ident() != Time.simulated:
+        time.sleep(seconds)
+        return
     task = current()
     task.park(local_wait(seconds, task))
