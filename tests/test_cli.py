@@ -439,9 +439,11 @@ def test_asking_does_not_load_flask() -> None:
 def test_doctor_asks_the_named_socket(
     volplug: Volplug, service: PaperService, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`doctor --socket` looks for a volplug there."""
+    """`doctor --socket` looks for a volplug there, also by a path from where one stands."""
     monkeypatch.setenv("VOLPLUG_SOCKET", "/nowhere/v.sock")
     monkeypatch.setenv("DOCKER_HOST", str(place.with_name("no-engine.sock")))
     assert service.found == {}
-    states = {one["what"]: one["state"] for one in volplug("doctor", "--socket", str(place)).json}
-    assert states[f"volplug at {place}"] == "OK"
+    monkeypatch.chdir(place.parent)
+    for words in (str(place), place.name):
+        states = {one["what"]: one["state"] for one in volplug("doctor", "--socket", words).json}
+        assert states[f"volplug at {place}"] == "OK"

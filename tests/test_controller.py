@@ -55,7 +55,7 @@ def test_create_with_options_spelled_otherwise_is_the_same(node: SmallNode) -> N
         ({"size": "3G"}, "size=2 GiB not 3 GiB"),
         ({"size": "2G", "access": "shared"}, "access=single-writer not shared"),
         ({"size": "2G", "backend": "silver"}, "backend=gold not silver"),
-        ({"size": "2G", "uid": "1"}, "uid=None not 1"),
+        ({"size": "2G", "uid": "1"}, r"uid=\(unset\) not 1"),
     ],
 )
 def test_create_with_other_options_shows_the_difference(

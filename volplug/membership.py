@@ -79,7 +79,10 @@ class Membership:
         )
 
     def forget(self, name: str) -> str:
-        """Forget a node that is silent and holds nothing; say what was done."""
+        """Forget a node that is silent and holds nothing; say what was done. Unknown is success."""
+        known = [one.node for one in self._node.leases.nodes()]
+        if name not in known:
+            return f"there is no node '{name}' (known: {', '.join(known)}); nothing was changed"
         self._node.leases.forget(name)
         _log.warning("node=%s forgotten", name)
         return f"node '{name}' is forgotten; should it come back, it registers anew"

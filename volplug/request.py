@@ -93,13 +93,20 @@ def check_same(existing: Record, wanted: Record, driver: AnyDriver) -> None:
             key: (getattr(have, key), getattr(want, key)) for key in option_names(type(driver))
         }
     differences = [
-        f"{key}={have} not {want}" for key, (have, want) in pairs.items() if have != want
+        f"{key}={_shown(have)} not {_shown(want)}"
+        for key, (have, want) in pairs.items()
+        if have != want
     ]
     if differences:
         raise VolumeExists(
             f"volume '{existing.name}' exists with other options: {', '.join(differences)};"
             " remove it first, or choose another name"
         )
+
+
+def _shown(value: object) -> str:
+    """Return an option's value as a user would read it."""
+    return "(unset)" if value in (None, "") else str(value)
 
 
 def resized(record: Record, size: int) -> Record:

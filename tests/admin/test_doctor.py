@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,18 @@ TREE = {"t": {"driver": "halltree"}}
 DISK = {"d": {"driver": "halldisk", "password": "file:/nowhere"}}
 
 
+@dataclass
+class Engine:
+    """The plugins of an engine: those that it finds as soon as it looks, and those it manages."""
+
+    waiting: list[str] = field(default_factory=list)
+    managed: dict[str, bool] = field(default_factory=dict)
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[list[str]]:
-    """Serve as a Docker engine; yield the volume plugins that it finds as soon as it looks."""
-    app, known = Flask("engine"), ["local"]
-    waiting: list[str] = []
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """Serve as a Docker engine."""
+    app, known, engine = Flask("engine"), ["local"], Engine()
 
     @app.get("/info")
     def info() -> dict[str, dict[str, list[str]]]:
@@ -32,11 +40,15 @@ def engine(tmp_path: Path) -> Iterator[list[str]]:
 
     @app.get("/volumes")
     def volumes() -> dict[str, list[str]]:
-        known.extend(waiting)
+        known.extend(engine.waiting)
         return {"Volumes": []}
 
+    @app.get("/plugins")
+    def plugins() -> list[dict[str, str | bool]]:
+        return [{"Name": name, "Enabled": on} for name, on in engine.managed.items()]
+
     with serving(app, tmp_path / "docker.sock"):
-        yield waiting
+        yield engine
 
 
 def look(tmp_path: Path, machine: Machine, **keys: Any) -> dict[str, Finding]:
@@ -134,12 +146,20 @@ def test_propagation(tmp_path: Path, machine: Make) -> None:
 
 
 @pytest.mark.usefixtures("hall")
-def test_the_engine(tmp_path: Path, machine: Make, engine: list[str]) -> None:
-    """The engine is asked whether it knows volplug, under a managed plugin's name too."""
-    what = "volplug known to Docker"
-    assert look(tmp_path, machine(), backends=TREE, default_backend="t")[what].state == "OPTIONAL"
-    engine.append("volplug:latest")
-    assert look(tmp_path, machine(), backends=TREE, default_backend="t")[what].state == "OK"
+def test_the_engine(tmp_path: Path, machine: Make, engine: Engine) -> None:
+    """The engine is asked whether it knows volplug, found by it or managed and enabled."""
+
+    def state() -> str:
+        found = look(tmp_path, machine(), backends=TREE, default_backend="t")
+        return found["volplug known to Docker"].state
+
+    engine.managed["volplug:latest"] = False
+    assert state() == "OPTIONAL"
+    engine.managed["volplug:latest"] = True
+    assert state() == "OK"
+    engine.managed.clear()
+    engine.waiting.append("volplug")
+    assert state() == "OK"
 
 
 @pytest.mark.usefixtures("hall")

@@ -195,13 +195,15 @@ def _engine(path: Path) -> Iterator[Finding]:
     try:
         _get(path, "/volumes")  # the engine looks for plugins when it lists volumes, not for /info
         known = _get(path, "/info").get("Plugins", {}).get("Volume") or []
+        # Which leaves out those that it manages itself.
+        known += [one["Name"] for one in _get(path, "/plugins") if one["Enabled"]]
     except TimeoutError:
         fix = (
             "look in /run/docker/plugins and /etc/docker/plugins for a plugin that hangs or is dead"
         )
         yield Finding("Docker engine", False, "serving docker volumes", fix, needed=False)
         return
-    except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+    except (OSError, http.client.HTTPException, ValueError, AttributeError, TypeError) as error:
         reason = getattr(error, "strerror", None) or error
         fix = f"systemctl start docker ({path}: {reason})"
         yield Finding("Docker engine", False, "serving docker volumes", fix, needed=False)
@@ -216,11 +218,11 @@ def _engine(path: Path) -> Iterator[Finding]:
     )
 
 
-def _get(path: Path, resource: str) -> dict[str, Any]:
+def _get(path: Path, resource: str) -> Any:
     connection = UnixConnection(path, _PATIENCE_S)
     try:
         connection.request("GET", resource, headers={"Host": "docker"})
-        return dict(json.loads(connection.getresponse().read()))
+        return json.loads(connection.getresponse().read())
     finally:
         connection.close()
 

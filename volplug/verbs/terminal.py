@@ -57,7 +57,12 @@ def shared() -> Shared:
     form.add_argument(
         "--table", action="store_false", dest="json", default=None, help="print for people"
     )
-    socket.add_argument("--socket", type=Path, help="socket of the running volplug")
+    socket.add_argument(
+        "--socket",
+        type=lambda text: Path(text).absolute(),
+        metavar="FILE",
+        help="socket of the running volplug",
+    )
     return Shared(file, output, socket)
 
 

@@ -20,7 +20,7 @@ def register(commands: Commands, shared: Shared) -> None:
         type=key_and_value,
         action="append",
         default=[],
-        help="an option, such as size=10G, access=shared or backend=gold; may be repeated",
+        help="an option, such as size=10G, access=shared or backend=loop; may be repeated",
     )
     expand = add(commands, "expand", answering(_expand), "Make a volume larger.", asking)
     expand.add_argument("name", metavar="NAME")
