@@ -20,7 +20,7 @@ from volplug.driver import Driver, Fencing
 TESTED = Path(__file__).parents[1] / "docs/tested.json"
 _HEADS = (
     "driver", "kind", "access modes", "size", "snapshot", "clone", "expand", "fence, and its proof",
-    "attach limit", "tested against",
+    "writes after it", "attach limit", "tested against",
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def _cells(
         ", ".join(sorted(driver.access_modes)),
         driver.size_enforced,
         *map(can, ("snapshot", "clone", "expand")),
-        driver.fence_proof if issubclass(driver, Fencing) else "no",
+        *((driver.fence_proof, driver.late_writes) if issubclass(driver, Fencing) else ("no", "")),
         driver.attach_limit,
         f"{run['against']} ({run['passed']} tests)" if run else "no run noted",
     ]

@@ -189,6 +189,9 @@ class Fencing(ABC):
     fence_proof: ClassVar[str] = ""
     """What is done, and what that proves, in words for the table of drivers."""
 
+    late_writes: ClassVar[str] = ""
+    """What of a fenced node was measured to arrive after `fence` had returned, and where."""
+
     @abstractmethod
     def fence(self, volume: Volume[Any], node_id: str) -> str:
         """Return only once the node can no longer write, with the proof in words.

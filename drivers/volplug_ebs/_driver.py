@@ -45,6 +45,7 @@ class EbsDriver(
     size_enforced = "hard"
     attach_limit = "the instance type's, counted first"
     fence_proof = "EC2 has nothing to detach there; or the instance is stopped or terminated"
+    late_writes = "none in the lab; EC2 was not measured"
     snapshot_fate = FATE
 
     def __init__(self, config: EbsConfig) -> None:

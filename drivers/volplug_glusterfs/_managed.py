@@ -42,6 +42,7 @@ class ManagedGlusterDriver(
     size_enforced = "a quota, hard or soft by its timeouts"
     attach_limit = "some thousands in all"
     fence_proof = "the node's address is refused, and every server heard of it"
+    late_writes = "what the bricks were at work on: up to 0.7 s"
     needs = GlusterDriver.needs
 
     def __init__(self, config: ManagedGlusterConfig) -> None:

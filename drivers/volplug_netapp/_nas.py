@@ -44,6 +44,7 @@ class NetappNasDriver(
     size_enforced = "hard"
     attach_limit = "none"
     fence_proof = "no rule lets the node in, and it was not seen for 5 s"
+    late_writes = "not measured: it takes an array"
     needs = ("mount.nfs",)
     snapshot_fate = FATE
 

@@ -37,6 +37,7 @@ class GaneshaDriver(Driver[GaneshaConfig, SubdirectoryOptions], Describing, Fenc
     size_enforced = "not kept: the server's quotas"
     attach_limit = "none"
     fence_proof = "the export has no client of that address, read back"
+    late_writes = "what the server was at work on: 0.5 ms"
     needs = (*NfsDriver.needs, "dbus-send")
 
     def __init__(self, config: GaneshaConfig) -> None:

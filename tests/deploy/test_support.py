@@ -35,11 +35,11 @@ def test_table() -> None:
 
 @pytest.mark.parametrize("name", registry.names())
 def test_every_driver_tells(name: str) -> None:
-    """Each says how a size is kept and what limits its attachments; a fence, what it proves."""
+    """Each says how a size is kept, what limits its attachments, and what its fence proves."""
     driver = registry.load(name)
     assert driver.size_enforced
     assert driver.attach_limit
-    assert not issubclass(driver, Fencing) or driver.fence_proof
+    assert not issubclass(driver, Fencing) or (driver.fence_proof and driver.late_writes)
     words = driver.size_enforced + driver.attach_limit
     assert "|" not in words, "it would end a cell of the table"
 
