@@ -51,19 +51,24 @@ class Guest:
         self._number = number
         self._memory_mib = memory_mib
         self._console = room.directory / f"{name}.console"
-        self._up = False
-        self.has_power = True
-        qmp = room.directory / f"{name}.qmp"
+        self.has_power = False
+        self.power_on()
+
+    # Power and cables.
+
+    def power_on(self) -> None:
+        """Switch it on, also after a power cut: as new, for all it had was in its memory."""
+        assert not self.has_power
+        self._up, self.has_power = False, True
+        room, qmp = self._room, self._room.directory / f"{self.name}.qmp"
         for cable in _CABLES:
-            tap = f"{cable}{number}"
+            tap = f"{cable}{self._number}"
             self._ip("tuntap", "add", tap, "mode", "tap")
             self._ip("link", "set", tap, "master", cable, "up")
-        self._qemu = room.box.start(f"qemu-{name}", self._argv(qmp), ENVIRONMENT)
+        self._qemu = room.box.start(f"qemu-{self.name}", self._argv(qmp), ENVIRONMENT)
         self._await(lambda: room.box.answers(qmp), "QEMU to answer", 60)
         self._qmp = Qmp(qmp)
         self.disks = Disks(self._qmp)
-
-    # Power and cables.
 
     def wait_up(self) -> None:
         """Return when the guest can be told what to do; fail the test if it never can."""
@@ -73,11 +78,12 @@ class Guest:
             self._up = True
 
     def power_off(self) -> None:
-        """Cut the power: nothing is written back, and nobody is told. It stays off."""
+        """Cut the power: nothing is written back, and nobody is told."""
         self._up = self.has_power = False
         self.disconnect()
         self._qemu.kill()
         self._qemu.wait()
+        self._room.box.run([*self._ssh_words(), "-O", "exit", "guest"], ENVIRONMENT)
         for cable in _CABLES:
             self._ip("link", "delete", f"{cable}{self._number}")
 
@@ -154,17 +160,19 @@ class Guest:
     def _ssh(self, *argv: str, stdin: str = "/dev/null", seconds: float = 60) -> Result:
         """Run a program through the one connection, which the first command opens."""
         command = shlex.join(["env", f"PATH={PATH}", "LC_ALL=C", "HOME=/root", *argv])
+        ssh = [*self._ssh_words(), f"root@10.66.0.{self._number}", command]
+        return replace(self._room.box.run(ssh, ENVIRONMENT, stdin, seconds), argv=argv)
+
+    def _ssh_words(self) -> list[str]:
         # fmt: off
-        ssh = [
+        return [
             "ssh", "-q", "-F", "none", "-i", str(self._room.seed.key),
             "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
             "-o", "ControlMaster=auto", "-o", f"ControlPath={self._room.directory}/{self.name}.ssh",
             "-o", "ControlPersist=yes", "-o", "ConnectTimeout=30",
             "-o", "KexAlgorithms=curve25519-sha256",
-            f"root@10.66.0.{self._number}", command,
         ]
         # fmt: on
-        return replace(self._room.box.run(ssh, ENVIRONMENT, stdin, seconds), argv=argv)
 
     def _ip(self, *words: str) -> None:
         self._room.box.run(["ip", *words], ENVIRONMENT).ok()
@@ -183,7 +191,8 @@ class Guest:
             "qemu-system-x86_64", "-name", self.name, "-machine", "q35", "-cpu", "max",
             "-accel", "tcg,thread=multi", "-m", str(self._memory_mib),
             "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
-            "-serial", f"file:{self._console}", "-qmp", f"unix:{qmp},server=on,wait=off",
+            "-chardev", f"file,id=console,path={self._console},append=on",
+            "-serial", "chardev:console", "-qmp", f"unix:{qmp},server=on,wait=off",
             "-kernel", str(room.image.kernel), "-initrd", str(room.image.initrd), "-append", words,
             "-device", "virtio-rng-pci", "-uuid", self.uuid, "-smbios", firmware(self.uuid),
         ]

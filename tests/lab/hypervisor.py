@@ -7,8 +7,8 @@ is refused it here.
 
 Kept of real ones: a guest that stands still keeps a disk that it is asked to let go of; a disk that
 is taken by force fails all further writes at once, and is out when the guest wakes; a guest without
-power has no disks. Not kept: a guest that lost its power cannot be switched on again, and an NVMe
-disk shows its new size only when it is plugged in again, for QEMU 7.2 cannot resize one.
+power has no disks. Not kept: an NVMe disk shows its new size only when it is plugged in again, for
+QEMU 7.2 cannot resize one.
 """
 
 import json
@@ -68,6 +68,7 @@ class Hypervisor:
             "has": lambda machine, disk: self._has((machine, disk)),
             "grow": self._grow,
             "off": self._off,
+            "on": self._on,
             "delete": lambda disk: self.image(disk).unlink(missing_ok=True),
         }
         act = acts[order.pop("order")]
@@ -121,6 +122,11 @@ class Hypervisor:
         guest = self._guests.get(machine)
         if guest is not None and guest.has_power:
             guest.power_off()
+
+    def _on(self, machine: str) -> None:
+        guest = self._guests.get(machine)
+        if guest is not None and not guest.has_power:
+            guest.power_on()
 
     def _running(self, machine: str) -> Guest:
         guest = self._guests.get(machine)

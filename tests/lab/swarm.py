@@ -4,7 +4,9 @@ What a task prints is kept by the engine beside it, and ends with that node's po
 what it wrote through a pipe to its node's console, which is known whatever becomes of the node.
 """
 
+import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.lab.node import IMAGE, PYTHON, Node
@@ -17,8 +19,9 @@ _TOLD = "/run/told"
 
 @dataclass(frozen=True, slots=True)
 class Failover:
-    """How a service went on elsewhere: after how long, and what it found there."""
+    """How a service of a node's went on elsewhere: after how long, and what it found there."""
 
+    node: Node
     seconds: float
     acknowledged: list[str]
     found: list[str]
@@ -53,16 +56,41 @@ def power_cut_under_a_service(node: Node, other: Node, volume: str, **options: s
     node.power_off()
     _wait_written(heir, other)
     seconds = time.monotonic() - began_s
+    found = _check_heir(heir, first)
+    return Failover(node, seconds, first.acknowledged(), found, heir)
+
+
+def nothing_is_written_on_return(volume: str, failover: Failover, boot: Callable[[], None]) -> str:
+    """Let the node have its power back, and see it refused what it lost; return the refusal.
+
+    Nobody tells its volplug what became of the volume. The service goes on elsewhere, and its log
+    stays exact. `boot` switches the node on, and returns when all that it had runs again.
+    """
+    node, heir = failover.node, failover.by
+    first = Writing(node, node.name)
+    boot()
+    refused = node.in_container(volume, f"echo stray >>{LOG}").refused()
+    assert f"volume '{volume}' is held by node '{heir.node.name}'" in refused
+    held = json.loads(node.volplug("node", "ls").ok())
+    (mine,) = (one for one in held if one["node"] == node.name)
+    assert (mine["quarantine"], mine["leases"]) == ("clean", 0)
+    assert _check_heir(heir, first) == failover.found
+    assert first.acknowledged() == failover.acknowledged
+    return refused
+
+
+def _check_heir(heir: Writing, first: Writing) -> list[str]:
+    """Fail unless a task goes on after all that the first made safe; return what it found of it."""
     heir.goes_on()
-    lines = _log(other)
-    found = [line for line in lines if line.startswith(f"{node.name} ")]
+    lines = _log(heir.node)
+    found = [line for line in lines if line.startswith(f"{first.name} ")]
     assert lines == [
-        *numbered(node.name, len(found)),
-        *numbered(other.name, len(lines) - len(found)),
+        *numbered(first.name, len(found)),
+        *numbered(heir.name, len(lines) - len(found)),
     ]
     assert set(first.acknowledged()) <= set(found)
     assert not heir.failures()
-    return Failover(seconds, first.acknowledged(), found, heir)
+    return found
 
 
 def _unite(manager: Node, worker: Node) -> None:

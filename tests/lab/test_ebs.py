@@ -19,7 +19,11 @@ from tests.lab.cluster import Cluster
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.lab import Lab
 from tests.lab.node import Node
-from tests.lab.swarm import power_cut_under_a_service
+from tests.lab.swarm import (
+    Failover,
+    nothing_is_written_on_return,
+    power_cut_under_a_service,
+)
 from tests.lab.writing import LOG, PATIENCE_S, Takeover, Writing, numbered, take_over
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1800)]
@@ -168,13 +172,34 @@ def test_nothing_is_left_when_the_volume_is_deleted(cluster: Cluster, cloud: Clo
         node.shell("! grep -s vol /sys/class/nvme/*/serial; ! grep volplug.*/dev/nvme /proc/mounts")
 
 
+@pytest.fixture(scope="module")
+def failover(cluster: Cluster) -> Failover:
+    """The power of the first node is cut under a service."""
+    return power_cut_under_a_service(*cluster.nodes, "served", backend="gold", size="1G")
+
+
 def test_a_service_outlives_the_power_of_its_node(
-    cluster: Cluster, cloud: Cloud, tell: Callable[[str], None]
+    cluster: Cluster, cloud: Cloud, failover: Failover, tell: Callable[[str], None]
 ) -> None:
     """It goes on on the other node by itself, with the disk and all that was safe on it."""
-    failover = power_cut_under_a_service(*cluster.nodes, "served", backend="gold", size="1G")
     (disk,) = cloud.disks()
     assert disk["holders"] == [cluster.machines[1]]
     found = promises.condemned(cluster.nodes[1], "served")
     assert found["node"] == cluster.nodes[0].name
     tell(f"{failover}; condemned: {found['reason']}")
+
+
+def test_a_node_that_gets_its_power_back_writes_nothing(
+    cluster: Cluster, door: socket.socket, failover: Failover, tell: Callable[[str], None]
+) -> None:
+    """It is refused what it lost, no disk comes to it, and the service goes on."""
+    node, _ = cluster.nodes
+
+    def boot() -> None:
+        node.power_on()
+        cluster.start_daemons(node, backends.ebs(node, door))
+        node.wait_for_daemons()
+
+    before = cluster.hypervisor.plugged()
+    tell(nothing_is_written_on_return("served", failover, boot))
+    assert cluster.hypervisor.plugged() == before

@@ -15,7 +15,11 @@ from tests.e2e.box import poll
 from tests.lab.array import Array
 from tests.lab.lab import Lab
 from tests.lab.node import Node
-from tests.lab.swarm import power_cut_under_a_service
+from tests.lab.swarm import (
+    Failover,
+    nothing_is_written_on_return,
+    power_cut_under_a_service,
+)
 from tests.lab.writing import LOG, PATIENCE_S, Takeover, Writing, numbered, take_over
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1800)]
@@ -30,20 +34,30 @@ def array(lab: Lab) -> Array:
 
 
 @pytest.fixture(scope="module")
-def nodes(lab: Lab, array: Array) -> tuple[Node, Node]:
-    """Two nodes of one cluster, whose volumes are the array's."""
-    nodes = lab.node(), lab.node()
+def start(lab: Lab, array: Array) -> Callable[[Node], None]:
+    """How all that a node of the cluster has is started; nobody waits for it."""
     store = lab.etcd().url
     files = array.start_array()
     # An API's client alone takes seconds to come up on an emulated processor.
     settings = 'default_backend = "luns"\ndeadline_s = 90\n'
     settings += f'[store]\nkind = "etcd"\nendpoints = ["{store}"]\n{array.backends()}'
-    for node in nodes:
+
+    def start(node: Node) -> None:
         for path, text in files.items():
             node.write(path, text)
         node.start_iscsi_client()
         node.start_nfs_client()
         node.start_daemons(settings)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def nodes(lab: Lab, start: Callable[[Node], None]) -> tuple[Node, Node]:
+    """Two nodes of one cluster, whose volumes are the array's."""
+    nodes = lab.node(), lab.node()
+    for node in nodes:
+        start(node)
     for node in nodes:
         node.wait_for_daemons()
     return nodes
@@ -180,13 +194,38 @@ def test_a_node_that_woke_gets_the_lun_back(
     assert array.counts() == {"luns": 0, "maps": 0}
 
 
+@pytest.fixture(scope="module")
+def failover(nodes: tuple[Node, Node]) -> Failover:
+    """The power of the first node is cut under a service."""
+    return power_cut_under_a_service(*nodes, "served", size="64M")
+
+
 def test_a_service_outlives_the_power_of_its_node(
-    nodes: tuple[Node, Node], array: Array, tell: Callable[[str], None]
+    nodes: tuple[Node, Node], array: Array, failover: Failover, tell: Callable[[str], None]
 ) -> None:
     """It goes on on the other node by itself, with the LUN and all that was safe on it."""
     node, other = nodes
-    failover = power_cut_under_a_service(node, other, "served", size="64M")
     assert array.counts() == {"luns": 1, "maps": 1}
     (found,) = json.loads(other.volplug("inspect", "served").ok())["condemned"]
     assert found["node"] == node.name
     tell(f"{failover}; condemned: {found['reason']}")
+
+
+def test_a_node_that_gets_its_power_back_writes_nothing(
+    nodes: tuple[Node, Node],
+    array: Array,
+    start: Callable[[Node], None],
+    failover: Failover,
+    tell: Callable[[str], None],
+) -> None:
+    """It is refused what it lost, nothing is mapped to it, and the service goes on."""
+    node, _ = nodes
+
+    def boot() -> None:
+        node.power_on()
+        start(node)
+        node.wait_for_daemons()
+
+    tell(nothing_is_written_on_return("served", failover, boot))
+    assert array.counts() == {"luns": 1, "maps": 1}
+    assert node.left_of_iscsi() == []

@@ -16,7 +16,11 @@ from tests.e2e.box import poll
 from tests.lab.filer import Filer
 from tests.lab.lab import Lab
 from tests.lab.node import Node
-from tests.lab.swarm import power_cut_under_a_service
+from tests.lab.swarm import (
+    Failover,
+    nothing_is_written_on_return,
+    power_cut_under_a_service,
+)
 from tests.lab.writing import LOG, PATIENCE_S, Takeover, Writing, numbered, take_over
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
@@ -34,15 +38,25 @@ def filer(lab: Lab) -> Filer:
 
 
 @pytest.fixture(scope="module")
-def nodes(lab: Lab, filer: Filer) -> tuple[Node, Node]:
-    """Two nodes of one cluster, and a volume of the file server's for a single writer."""
-    nodes = lab.node(), lab.node()
-    etcd = lab.etcd()
-    for node in nodes:
+def start(lab: Lab, filer: Filer) -> Callable[[Node], None]:
+    """How all that a node of the cluster has is started; nobody waits for it."""
+    store = lab.etcd().url
+
+    def start(node: Node) -> None:
         node.write(f"{_KEY}.openssh", lab.key.read_text())
         node.shell("dropbearconvert openssh dropbear $0.openssh $0", _KEY)
         node.start_nfs_client()
-        node.start_daemons(_config(filer, etcd.url))
+        node.start_daemons(_config(filer, store))
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def nodes(lab: Lab, start: Callable[[Node], None]) -> tuple[Node, Node]:
+    """Two nodes of one cluster, and a volume of the file server's for a single writer."""
+    nodes = lab.node(), lab.node()
+    for node in nodes:
+        start(node)
     for node in nodes:
         node.wait_for_daemons()
     nodes[0].docker("volume", "create", "-d", "volplug", _VOLUME).ok()
@@ -179,12 +193,34 @@ def test_the_volume_comes_back_to_a_node_that_woke(
     tell(f"{len(lines)} lines read again on the first node")
 
 
+@pytest.fixture(scope="module")
+def failover(nodes: tuple[Node, Node]) -> Failover:
+    """The power of the first node is cut under a service."""
+    return power_cut_under_a_service(*nodes, "served")
+
+
 def test_a_service_outlives_the_power_of_its_node(
-    nodes: tuple[Node, Node], tell: Callable[[str], None]
+    nodes: tuple[Node, Node], failover: Failover, tell: Callable[[str], None]
 ) -> None:
     """It goes on on the other node by itself, and finds all that was safe."""
     node, other = nodes
-    failover = power_cut_under_a_service(node, other, "served")
     (condemned,) = json.loads(other.volplug("inspect", "served").ok())["condemned"]
     assert condemned["node"] == node.name
     tell(f"{failover}; condemned: {condemned['reason']}")
+
+
+def test_a_node_that_gets_its_power_back_writes_nothing(
+    nodes: tuple[Node, Node],
+    start: Callable[[Node], None],
+    failover: Failover,
+    tell: Callable[[str], None],
+) -> None:
+    """It is refused what it lost, and the service goes on."""
+    node, _ = nodes
+
+    def boot() -> None:
+        node.power_on()
+        start(node)
+        node.wait_for_daemons()
+
+    tell(nothing_is_written_on_return("served", failover, boot))

@@ -15,7 +15,11 @@ from tests.lab.cluster import Cluster
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.lab import Lab
 from tests.lab.node import Node
-from tests.lab.swarm import power_cut_under_a_service
+from tests.lab.swarm import (
+    Failover,
+    nothing_is_written_on_return,
+    power_cut_under_a_service,
+)
 from tests.lab.writing import Takeover, Writing, numbered, take_over
 from tests.vsphere.vcenter import NODES, Vcenter, build, running
 
@@ -152,30 +156,67 @@ def test_nothing_is_left_when_the_volumes_are_deleted(cluster: Cluster, vcenter:
 
 
 @pytest.fixture(scope="module")
+def start(cluster: Cluster, vcenter: Vcenter, door: socket.socket) -> Callable[[Node], None]:
+    """How all that a node of the cluster has is started."""
+
+    def start(node: Node) -> None:
+        cluster.start_daemons(node, backends.vsphere(node, door, vcenter))
+        node.wait_for_daemons()
+
+    return start
+
+
+@pytest.fixture(scope="module")
 def third(
-    lab: Lab, hypervisor: Hypervisor, vcenter: Vcenter, door: socket.socket, cluster: Cluster
+    lab: Lab, hypervisor: Hypervisor, vcenter: Vcenter, start: Callable[[Node], None]
 ) -> Node:
     """A node in the place of the first, which a fence left without power."""
     node = lab.node()
     vcenter.tell(machine=NODES[2], uuid=node.uuid)
     hypervisor.adopt(node.uuid, node)
-    cluster.start_daemons(node, backends.vsphere(node, door, vcenter))
-    node.wait_for_daemons()
+    start(node)
     return node
 
 
+@pytest.fixture(scope="module")
+def failover(cluster: Cluster, third: Node) -> Failover:
+    """The power of the third node is cut under a service."""
+    return power_cut_under_a_service(third, cluster.nodes[1], "served", backend="gold", size="256M")
+
+
 def test_a_service_outlives_the_power_of_its_node(
-    cluster: Cluster, vcenter: Vcenter, third: Node, tell: Callable[[str], None]
+    cluster: Cluster,
+    vcenter: Vcenter,
+    third: Node,
+    failover: Failover,
+    tell: Callable[[str], None],
 ) -> None:
     """It goes on on another node by itself, with the disk and all that was safe on it.
 
     A node without power may get it back at any time, so it is powered off for good all the same.
     """
     _, other = cluster.nodes
-    failover = power_cut_under_a_service(third, other, "served", backend="gold", size="256M")
     assert vcenter.power(NODES[2]) == "poweredOff"
     (disk,) = (disk for disk in vcenter.disks() if disk["name"].startswith("served"))
     assert disk["held_by"] == [NODES[1]]
     found = promises.condemned(other, "served")
     assert found["node"] == third.name
     tell(f"{failover}; condemned: {found['reason']}")
+
+
+def test_a_node_that_gets_its_power_back_writes_nothing(
+    cluster: Cluster,
+    vcenter: Vcenter,
+    start: Callable[[Node], None],
+    failover: Failover,
+    tell: Callable[[str], None],
+) -> None:
+    """Switched on by its administrator, it is refused what it lost, and no disk comes to it."""
+    node, before = failover.node, cluster.hypervisor.plugged()
+
+    def boot() -> None:
+        vcenter.power_on(NODES[2])
+        start(node)
+
+    tell(nothing_is_written_on_return("served", failover, boot))
+    assert cluster.hypervisor.plugged() == before

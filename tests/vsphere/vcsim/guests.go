@@ -91,3 +91,5 @@ func grow(name string) {
 func erase(name string) { _, _ = tell("delete", words{"disk": name}) }
 
 func cutPower(machine *VM) { _, _ = tell("off", words{"machine": machine.Config.Uuid}) }
+
+func restorePower(machine *VM) { _, _ = tell("on", words{"machine": machine.Config.Uuid}) }

@@ -226,6 +226,7 @@ func (v *VM) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Task) so
 			return &methods.PowerOnVM_TaskBody{Res: &types.PowerOnVM_TaskResponse{Returnval: id}}
 		}
 	}
+	restorePower(v)
 	return v.VirtualMachine.PowerOnVMTask(ctx, req)
 }
 
