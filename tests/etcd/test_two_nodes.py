@@ -171,4 +171,4 @@ def test_a_dead_and_a_stopped_node_are_replaced(nodes: dict[str, Node]) -> None:
     dead.start()
     assert "held by node 'c'" in dead.mount("data")
     assert taken_s > _W_S - 3.0
-    assert re.search(r"lease broken volume=data node=a token=\d+ by=.+ reason=", log_of(taker))
+    assert re.search(r"lease taken volume=data node=a token=\d+ by=.+ reason=", log_of(taker))

@@ -55,7 +55,7 @@ def install(place: Path) -> Published:
     need_directory(Path(sysconfig.get_path("include")), "python3-dev")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(place)]
     done = subprocess.run(
-        [*pip, "--no-build-isolation", "setuptools", "libnfs", "gfapi"],
+        [*pip, "setuptools", "libnfs", "gfapi"],
         capture_output=True,
         text=True,
         check=False,

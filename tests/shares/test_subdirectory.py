@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -290,11 +291,20 @@ def test_two_nodes_empty_one_trash(tree: Tree) -> None:
     until(lambda: all(one.trash.progress.endswith("; empty") for one in shares), "a quiet end")
 
 
-def test_purge_does_not_hold_up_others(tree: Tree) -> None:
+def test_purge_does_not_hold_up_others(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a large volume is removed, others are made and looked at, and progress is told."""
-    share = on(tree, purge_rate_per_s=200)
+    share = on(tree)
     handle = share.create("large", Ownership())
     _fill(tree, f"v/{handle}", files=100)
+    unlink, go_on = tree.unlink, threading.Event()
+
+    def unlink_late(path: str) -> None:
+        """Take as long as the test wants for the second file of the trash."""
+        if path.startswith(".volplug/trash/") and share.trash.removed:
+            go_on.wait(20)
+        unlink(path)
+
+    monkeypatch.setattr(tree, "unlink", unlink_late)
     share.delete("large", handle, OnDelete.DELETE)
     until(lambda: share.trash.removed > 0, "the first file")
     assert "emptying" in share.trash.progress
@@ -302,6 +312,7 @@ def test_purge_does_not_hold_up_others(tree: Tree) -> None:
         other = share.create(f"other{number}", Ownership())
         share.check(f"other{number}", other)
     assert share.trash.removed < 100
+    go_on.set()
     emptied(share)
 
 

@@ -200,6 +200,7 @@ def test_the_store_has_no_majority(swarm: Swarm, tell: Tell) -> None:
         refused = _mount_on(swarm.manager, "spare")
         told.add(refused.refused())  # the member that is left may have a word of its own at first
     writer.goes_on()
+    assert all("the store" in each for each in told), told
     assert any("no member of the store" in each for each in told), told
     tell(f"refused after {refused.seconds:.1f} s: {refused.refused()}")
     for member in gone:
