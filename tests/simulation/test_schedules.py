@@ -42,7 +42,7 @@ def test_no_schedule_breaks_an_invariant(
     total: Sum, record_property: Callable[[str, object], None]
 ) -> None:
     """No two may write where one may, nothing is applied twice, and all is in order at the end."""
-    record_property("schedules", str(total))
+    record_property("told", str(total))
     assert total.violations == (), f"{total}\n" + "\n".join(
         f"python -m tests.simulation {seed}: {violation}" for seed, violation in total.violations
     )
