@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: run test lint plugin bench sim
 run: .venv/ready    ; @exec $(BIN)/volplug serve --dev
-test: .venv/ready   ; $(BIN)/pytest -n 2
+test: .venv/ready   ; $(BIN)/pytest -n 3
 lint: .venv/ready   ; $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
 plugin: .venv/ready ; $(BIN)/python -m deploy.plugin
 bench: .venv/ready  ; for script in bench/*.py; do $(BIN)/python -m bench.$$(basename $$script .py) || exit; done

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from volplug.command import by_way_of, run
+from volplug.command import by_way_of, on_behalf, run
 from volplug.deadline import deadline, wait_until
 from volplug.errors import DeadlineExceeded, HostError, Unsupported
 
@@ -87,6 +87,25 @@ def test_environment_is_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     printed = run(["env"]).stdout
     assert "hunter2" not in printed
     assert "LC_ALL=C" in printed
+
+
+def test_programs_tell_on_whose_behalf_they_run() -> None:
+    """Blocks inside one another add up: every variable is carried, and all are asked before."""
+
+    def refuse() -> None:
+        raise HostError("too late")
+
+    with on_behalf("ONE", "1", lambda: None):
+        with on_behalf("TWO", "2"):
+            assert {"ONE=1", "TWO=2"} <= set(run(["env"]).stdout.split())
+        with (
+            on_behalf("TWO", "2", refuse),
+            on_behalf("THREE", "3"),
+            pytest.raises(HostError, match="too late"),
+        ):
+            run(["env"])
+        assert "TWO" not in run(["env"]).stdout
+    assert "ONE" not in run(["env"]).stdout
 
 
 def test_nothing_can_be_read_from_the_terminal() -> None:

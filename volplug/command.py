@@ -19,10 +19,10 @@ import select
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import IO
 
@@ -40,22 +40,25 @@ _SSH = ("ssh", "dbclient")
 
 @dataclass(frozen=True, slots=True)
 class _Behalf:
-    """On whose behalf programs are started: a variable that tells, and leave to start another."""
+    """On whose behalf programs are started: variables that tell, and leave to start another."""
 
-    variable: dict[str, str]
-    check: Callable[[], None]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    checks: tuple[Callable[[], None], ...] = ()
 
 
 _behalf: ContextVar[_Behalf | None] = ContextVar("behalf", default=None)
 
 
 @contextmanager
-def on_behalf(name: str, value: str, check: Callable[[], None]) -> Iterator[None]:
+def on_behalf(name: str, value: str, check: Callable[[], None] | None = None) -> Iterator[None]:
     """Have every program that is started in the block carry a variable by which it can be found.
 
-    Their daemons carry it, too. `check` is asked before each start, and may raise.
+    Their daemons carry it, too. `check` is asked before each start, and may raise. What an outer
+    block asks for stays in force.
     """
-    token = _behalf.set(_Behalf({name: value}, check))
+    outer = _behalf.get() or _Behalf()
+    checks = outer.checks if check is None else (*outer.checks, check)
+    token = _behalf.set(_Behalf({**outer.variables, name: value}, checks))
     try:
         yield
     finally:
@@ -172,9 +175,9 @@ def _start(
     stdout: IO[bytes] | int,
     stderr: IO[bytes],
 ) -> "subprocess.Popen[bytes]":
-    behalf = _behalf.get()
-    if behalf is not None:
-        behalf.check()
+    behalf = _behalf.get() or _Behalf()
+    for may_start in behalf.checks:
+        may_start()
     try:
         return subprocess.Popen(
             [os.fspath(word) for word in argv],
@@ -182,7 +185,7 @@ def _start(
             stdout=stdout,
             stderr=stderr,
             bufsize=0,
-            env=_ENVIRONMENT | (behalf.variable if behalf is not None else {}),
+            env={**_ENVIRONMENT, **behalf.variables},
             start_new_session=True,
         )
     except FileNotFoundError as error:

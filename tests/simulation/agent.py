@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.simulation.machine import Machine, SimulatedHost
+from tests.simulation.host import SimulatedHost
+from tests.simulation.machine import Machine
 from tests.simulation.storage import FencingDriver, PlainDriver
 from tests.simulation.threads import boottime, monotonic
 from tests.simulation.timeline import current

@@ -7,19 +7,15 @@ while volplug is stopped, dead, or convinced that all is well.
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.simulation.clock import HostClock
 from tests.simulation.network import Call
 from tests.simulation.threads import sleep
-from tests.simulation.timeline import Process, current
-from volplug.errors import HostError, VolumeInUse
-from volplug.host import Filesystem, Formatted, Host, Remember
-from volplug.options import Size
-from volplug.source import Share, Source
+from tests.simulation.timeline import Process
+from volplug.source import Source
 from volplug.testing import MemoryMounts
-from volplug.volume import AccessMode, Owner
+from volplug.volume import AccessMode
 
 if TYPE_CHECKING:
     from tests.simulation.warden import Warden
@@ -29,6 +25,9 @@ DRAIN_S = 0.45
 """A write that was begun has reached the disk by then, or never will."""
 
 WRITE_EVERY_S = 0.7
+
+SLEEPS = 0.3
+"""How often a mount program that is to be killed sleeps in the kernel, where no signal ends it."""
 
 on_behalf: ContextVar[Callable[[], None] | None] = ContextVar("on_behalf", default=None)
 """What is asked before a program is begun; see volplug.command."""
@@ -55,6 +54,7 @@ class Mount:
     frozen: bool = False
     stopped: bool = False
     gone: bool = False
+    uninterruptible: bool = False
     settled_s: float = 0.0
     containers: list[Container] = field(default_factory=list)
 
@@ -144,11 +144,14 @@ class Machine:
         check = on_behalf.get()
         if check is not None:
             check()
+        self._mount_after(self.world.random.uniform(0.01, 0.3), mount, call)
+
+    def _mount_after(self, delay_s: float, mount: Mount, call: Call) -> None:
         child = self.process("mount")
         self.mounting[mount] = child, call
 
         def work() -> None:
-            sleep(self.world.random.uniform(0.01, 0.3))
+            sleep(delay_s)
             del self.mounting[mount]
             self.mounts[mount.volume] = mount
             self.write(mount, 0.001)
@@ -165,6 +168,20 @@ class Machine:
                 self.world.timeline.after(0.0, child.kill)
                 child.alive = False
                 call.reply(False)
+
+    def kill_mounting(self, mount: Mount) -> None:
+        """Kill a child that mounts; one that sleeps in the kernel mounts in the end anyway."""
+        child, call = self.mounting[mount]
+        if mount.uninterruptible:
+            return
+        self.world.timeline.after(0.0, child.kill)
+        child.alive = False
+        if self.world.random.random() >= SLEEPS:
+            del self.mounting[mount]
+            return
+        self.world.note(f"mounting {mount.volume} on {self.name} cannot be killed")
+        mount.uninterruptible = True
+        self._mount_after(self.world.random.uniform(0.1, 8.0), mount, call)
 
     def start_container(self, mount: Mount, name: str) -> Container:
         """Let a container write to a mount from now on."""
@@ -225,99 +242,3 @@ class Machine:
         """Have a container write at the last moment, as slowly as it may."""
         if any(each.running for each in mount.containers):
             self.write(mount, DRAIN_S)
-
-
-class SimulatedHost(Host):
-    """What volplug sees of its machine."""
-
-    def __init__(self, machine: Machine, granted: Callable[[str], tuple[int, AccessMode]]) -> None:
-        """`granted` tells under which token and mode this process mounts a volume."""
-        self._machine = machine
-        self._granted = granted
-
-    def stage(
-        self,
-        name: str,
-        source: Source,
-        *,
-        filesystem: Filesystem,
-        remember: Remember,
-        owner: Owner,
-        read_only: bool,
-    ) -> None:
-        """Mount it; that takes a while, and happens even if whoever asked is killed meanwhile."""
-        del owner, read_only
-        present = self._machine.mounts.get(name)
-        if present is not None:
-            if present.source != source:
-                raise HostError(f"volume '{name}' is staged from another source: unstage it first")
-            return
-        if filesystem.formatted is not Formatted.READY:
-            remember(Filesystem(Formatted.READY))
-        assert isinstance(source, Share)
-        token, access = self._granted(name)
-        handle = source.source.removeprefix("storage:/")
-        mount = Mount(name, source, handle, token, access)
-        call = Call(current())
-        self._machine.start_mounting(mount, call)
-        call.wait(None)
-        if not call.answer:
-            raise HostError(f"mounting volume '{name}' was broken off")
-
-    def unstage(self, name: str) -> None:
-        """Unmount it; see Host."""
-        mount = self._machine.mounts.get(name)
-        if mount is None:
-            return
-        self._refuse_used(mount)
-        self._flush(mount)
-        self._let_go(name, mount)
-
-    def discard(self, name: str) -> None:
-        """Unmount it without writing what is left to write; see Host."""
-        mount = self._machine.mounts.get(name)
-        if mount is None:
-            return
-        self._machine.stop(mount)
-        self._refuse_used(mount)
-        self._settle(mount)
-        self._let_go(name, mount)
-
-    def _let_go(self, name: str, mount: Mount) -> None:
-        current().process.check_alive()
-        self._refuse_used(mount)
-        mount.gone = True
-        if self._machine.mounts.get(name) is mount:
-            del self._machine.mounts[name]
-
-    def _flush(self, mount: Mount) -> None:
-        """Write what is left to write, and wait until all of it is on the disk."""
-        self._machine.write(mount, DRAIN_S * self._machine.world.random.random())
-        self._settle(mount)
-
-    def _settle(self, mount: Mount) -> None:
-        """Wait, as a kernel's unmount does, until no write is under way any more."""
-        world = self._machine.world
-        sleep(world.random.uniform(0.005, 0.1))
-        while mount.settled_s >= world.timeline.now_s:
-            sleep(0.05)
-
-    def path(self, name: str) -> Path | None:
-        """Return its directory while it is mounted; see Host."""
-        return Path("/mounts", name) if name in self._machine.mounts else None
-
-    def staged(self) -> set[str]:
-        """Return the names of what is mounted; see Host."""
-        return set(self._machine.mounts)
-
-    def users(self, name: str) -> int:
-        """Count the containers that have it; see Host."""
-        mount = self._machine.mounts.get(name)
-        return len(mount.containers) if mount else 0
-
-    def grow(self, name: str, size: Size) -> None:
-        """Do nothing: what is kept here has no size; see Host."""
-
-    def _refuse_used(self, mount: Mount) -> None:
-        if mount.containers:
-            raise VolumeInUse(f"volume '{mount.volume}' is in use by {len(mount.containers)}")

@@ -23,6 +23,7 @@ from volplug.etcd.wire import Words, unchanged
 from volplug.guard import Guard
 from volplug.ladder import Ladder
 from volplug.lease import Lease
+from volplug.linux.orphans import Orphans
 from volplug.session import Observer, Sighting
 
 _mutate = Sequencer.mutate
@@ -205,6 +206,17 @@ def session_not_compared() -> AbstractContextManager[object]:
 
 
 @contextmanager
+def orphans_left_alone() -> Iterator[None]:
+    """Mount programs of an earlier life go on, and what is listed meanwhile is believed."""
+
+    def see_none(self: Orphans, _: object) -> None:
+        self._left = set()
+
+    with patch.object(Orphans, "__init__", see_none):
+        yield
+
+
+@contextmanager
 def nothing_broken() -> Iterator[None]:
     """Break nothing: what is broken is the limit of the level."""
     yield
@@ -245,4 +257,5 @@ MUTATIONS = (
     Mutation(nothing_broken, level=1, beyond=True, seeds=(36,)),
     Mutation(mounts_kept_by_the_dead, level=1, seeds=(37,)),
     Mutation(session_not_compared, seeds=(0,)),
+    Mutation(orphans_left_alone, seeds=(2761,)),
 )

@@ -5,6 +5,7 @@ Nothing is held across anything that can block but the volume's own turn: a stuc
 own volume only.
 """
 
+import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,13 +13,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from volplug.command import on_behalf
 from volplug.crashpoint import crashpoint
 from volplug.deadline import deadline, remaining, wait_until
 from volplug.errors import Busy, HostError, VolumeInUse
 from volplug.host import Filesystem, Freeze, Host, Remember
-from volplug.linux import disk, freeze, way_down
+from volplug.linux import disk, freeze, orphans, way_down
 from volplug.linux.filesystems import kind_of
 from volplug.linux.mountinfo import PROC, MountWatch
+from volplug.linux.orphans import Orphans
 from volplug.linux.presence import Presence
 from volplug.linux.propagation import SharedDirectory
 from volplug.linux.pulse import Pulses
@@ -50,6 +53,7 @@ class LinuxHost(Host):
         self._pulses = Pulses()
         self._shared = SharedDirectory(self._mount_dir, self._watch)
         self._frozen = state_dir / "frozen"
+        self._orphans = Orphans(lambda: orphans.find(self._mount_dir, self._records))
         self._thaw()
 
     def stage(
@@ -63,13 +67,14 @@ class LinuxHost(Host):
         read_only: bool,
     ) -> None:
         """Mount the volume at `mount_dir`/NAME; see Host."""
-        with self._turn(name):
+        attempt = secrets.token_hex(8)
+        with self._at_work(name, attempt):
             staged = self._records.get(name)
             if staged is not None and self._is_usable(name, staged):
                 _require_same(name, staged, source, read_only=read_only)
                 return
             self._clear_away(name, staged, source)
-            self._records.put(name, Staged(source, read_only))
+            self._records.put(name, Staged(source, read_only, attempt=attempt))
             crashpoint("stage.recorded")
             way = WayUp(
                 name=name,
@@ -81,14 +86,14 @@ class LinuxHost(Host):
                 watch=self._watch,
                 boot_id=self._boot_id,
             )
-            with self._shared.in_use():
+            with self._shared.in_use(), self._watched(name):
                 mounted = way.run(source)
             crashpoint("stage.handed")
             self._records.put(name, Staged(source, read_only, mounted))
 
     def unstage(self, name: str) -> None:
         """Unmount the volume and free its disk; see Host."""
-        with self._turn(name):
+        with self._at_work(name):
             staged = self._records.get(name)
             users = self._presence.users(name, staged)
             if users:
@@ -116,10 +121,11 @@ class LinuxHost(Host):
     def path(self, name: str) -> Path | None:
         """Return `mount_dir`/NAME while the kernel shows the right tree there; see Host.
 
-        Not if the tree was last heard to be broken for good, as after the end of a FUSE daemon.
+        Not if the tree was last heard to be broken for good, as after the end of a FUSE daemon,
+        and not while a program of an earlier life may yet unmount it.
         """
         directory = self._presence.directories(name).handed_out
-        if self._watch.now().at(directory) is None:
+        if self._orphans.work_on(name) or self._watch.now().at(directory) is None:
             return None
         try:
             staged = self._records.get(name)
@@ -166,7 +172,7 @@ class LinuxHost(Host):
 
         Raises HostError if it is not mounted writable, or its disk does not show the new size.
         """
-        with self._turn(name):
+        with self._at_work(name):
             staged = self._records.get(name)
             if staged is None or staged.read_only or not self._presence.is_mounted(name, staged):
                 raise HostError(
@@ -233,6 +239,24 @@ class LinuxHost(Host):
         self._pulses.forget(name)
         self._shared.tidy()
         self._records.remove(name)
+
+    @contextmanager
+    def _at_work(self, name: str, attempt: str = orphans.NO_ATTEMPT) -> Iterator[None]:
+        """Take a volume's turn, once nothing of before is at work on it; have programs marked."""
+        word = orphans.mark(self._mount_dir, name, attempt)
+        with self._turn(name):
+            self._orphans.settle(name)
+            with on_behalf(orphans.VARIABLE, word):
+                yield
+
+    @contextmanager
+    def _watched(self, name: str) -> Iterator[None]:
+        """Suspect what fails in the block: a daemon may have left the group of what was killed."""
+        try:
+            yield
+        except BaseException:
+            self._orphans.suspect(name)
+            raise
 
     @contextmanager
     def _turn(self, name: str) -> Iterator[None]:

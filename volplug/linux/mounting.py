@@ -16,7 +16,7 @@ from volplug.linux import cgroup, mount_options
 from volplug.linux.mountinfo import Mount, MountWatch
 from volplug.source import Share
 
-HELPER_DIRECTORIES = (Path("/sbin"), Path("/usr/sbin"))
+HELPER_DIRECTORIES: tuple[Path, ...] = (Path("/sbin"), Path("/usr/sbin"))
 FILESYSTEMS = Path("/proc/filesystems")
 
 _KEPT = {"nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime", "ro", "nosymfollow"}

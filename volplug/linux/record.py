@@ -34,11 +34,15 @@ class Mounted:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A volume's record; without `mounted` it was begun and not finished."""
+    """A volume's record; without `mounted` it was begun and not finished.
+
+    Only then it has an `attempt`, which its programs carry, and those of no other one.
+    """
 
     source: Source
     read_only: bool
     mounted: Mounted | None = None
+    attempt: str = ""
 
 
 class StagedRecords:
@@ -111,7 +115,8 @@ def _is_record(file: Path) -> bool:
 def _to_json(staged: Staged) -> str:
     mounted = asdict(staged.mounted) if staged.mounted else None
     source = json.loads(sources.to_json(staged.source))
-    return json.dumps({"source": source, "read_only": staged.read_only, "mounted": mounted})
+    fields = {"source": source, "read_only": staged.read_only, "mounted": mounted}
+    return json.dumps(fields | ({"attempt": staged.attempt} if staged.attempt else {}))
 
 
 def _from_json(text: str) -> Staged:
@@ -119,4 +124,5 @@ def _from_json(text: str) -> Staged:
     mounted = fields["mounted"]
     if mounted is not None:
         mounted = Mounted(**{**mounted, "footprint": Footprint(**mounted["footprint"])})
-    return Staged(sources.from_json(json.dumps(fields["source"])), fields["read_only"], mounted)
+    source = sources.from_json(json.dumps(fields["source"]))
+    return Staged(source, fields["read_only"], mounted, fields.get("attempt", ""))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volplug.errors import HostError
-from volplug.linux import fuse, mountinfo
+from volplug.linux import fuse, mountinfo, processes
 from volplug.linux.footprint import Footprint
 from volplug.linux.guard import users
 from volplug.linux.guard.child import FAILED, THAW, Child
@@ -119,7 +119,7 @@ class LinuxStopper:
 def _freeze(place: Place, told: int, *, staged: bool) -> int:
     """Freeze, wait for a word, thaw. End without a thaw if whoever was to tell is gone."""
     if not staged:
-        users.kill(users.marked(place.mark))
+        processes.kill(processes.marked(place.mark))
     mount = place.mount()
     if mount is None:
         return _NOTHING_THERE
@@ -178,12 +178,12 @@ def _stop(place: Place) -> int:
     if mount is not None and mount.fstype in DISKS:
         disk = _Disk(place, mount)
         disk.shut_down()
-        users.kill(users.marked(place.mark))
+        processes.kill(processes.marked(place.mark))
         with suppress(OSError):
             disk.thaw()
         return _DONE
     if mount is None:
-        users.kill(users.marked(place.mark))
+        processes.kill(processes.marked(place.mark))
         return _NOTHING_THERE
     return _stop_tree(place, mount)
 
@@ -192,7 +192,9 @@ def _stop_tree(place: Place, mount: Mount) -> int:
     """Cut a tree's users off, where that can be done to it alone, and end them."""
     if fuse.is_fuse(mount):
         fuse.abort(mount)
-        users.kill(users.marked(place.mark))  # its daemon: what it has taken it might still pass on
+        processes.kill(
+            processes.marked(place.mark)
+        )  # its daemon: what it has taken it might still pass on
     place.users(mount).kill()
     return FAILED if place.users(mount).processes else _DONE
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from volplug.linux import mountinfo
 from volplug.linux.footprint import Footprint
 from volplug.linux.mountinfo import PROC, Place
+from volplug.linux.processes import others
 
 
 @dataclass(frozen=True)
@@ -81,24 +82,11 @@ def of(footprint: Footprint, places: Collection[Place]) -> Users:
     return users
 
 
-def marked(mark: bytes) -> Iterator[int]:
-    """Yield the processes whose environment has this word, as `NAME=value`."""
-    for process in _all():
-        with suppress(OSError):
-            if mark in (PROC / str(process) / "environ").read_bytes().split(b"\0"):
-                yield process
-
-
-def kill(processes: Iterable[int]) -> None:
-    """End processes; one that is gone is success."""
-    _signal(processes, signal.SIGKILL)
-
-
 def _processes(footprint: Footprint, places: Collection[Place]) -> Iterator[int]:
     """Yield all processes that use the footprint, but for our own namespace's."""
     own = os.readlink(PROC / "self/ns/mnt")  # noqa: PTH115  a word, not a path
     shows: dict[tuple[str, str], bool] = {}
-    for process in _all():
+    for process in others():
         with suppress(OSError):
             directory = PROC / str(process)
             view = str((directory / "ns/mnt").readlink()), str((directory / "root").readlink())
@@ -112,13 +100,6 @@ def _processes(footprint: Footprint, places: Collection[Place]) -> Iterator[int]
                 )
             if shows[view]:
                 yield process
-
-
-def _all() -> Iterator[int]:
-    mine = os.getpid()
-    for entry in PROC.iterdir():
-        if entry.name.isdigit() and int(entry.name) not in (mine, 1):
-            yield int(entry.name)
 
 
 def _groups(process: int, controller: str) -> Iterator[Path]:
