@@ -8,7 +8,8 @@ is refused it here.
 Kept of real ones: a guest that stands still keeps a disk that it is asked to let go of; a disk that
 is taken by force fails all further writes at once, and is out when the guest wakes; a guest without
 power has no disks. Not kept: a guest that lost its power cannot be switched on again, and an NVMe
-disk shows its new size only when it is plugged in again, for QEMU 7.2 cannot resize one.
+disk shows its new size only when it is plugged in again, for QEMU 7.2 cannot resize one; where it
+must, the guest has an NVMe target (nvme_target.py).
 """
 
 import json
