@@ -172,48 +172,38 @@ def test_nothing_is_left_when_the_volume_is_deleted(cluster: Cluster, cloud: Clo
         node.shell("! grep -s vol /sys/class/nvme/*/serial; ! grep volplug.*/dev/nvme /proc/mounts")
 
 
-@pytest.fixture
-def with_growing_disks(cluster: Cluster) -> Iterator[Node]:
-    """The first node, whose NVMe disks tell that they grew, as EBS' do."""
-    node, _ = cluster.nodes
-    with nvme_target(node):
-        yield node
-        cluster.wait_until_free()
-
-
 def test_a_disk_grows_under_a_writer(
-    cluster: Cluster, cloud: Cloud, with_growing_disks: Node, tell: Callable[[str], None]
+    cluster: Cluster, cloud: Cloud, tell: Callable[[str], None]
 ) -> None:
     """ModifyVolume reaches the kernel, the file system and the container, and no write fails.
 
     Nobody attaches the disk anew: it is the same one for the kernel, with a new size.
     """
-    node = with_growing_disks
+    node, other = cluster.nodes
     cluster.create("grown", backend="gold", size="1G")
     (disk,) = cloud.disks("grown")
-    writing = Writing.start(node, "grown", "grown")
-    writing.goes_on()
-    assert promises.size_mib(writing) < 1024
-    before = node.shell(_SHOWN)
-    model, serial, _ = (line.strip() for line in before.splitlines())
-    assert (model, serial) == (MODEL, disk["id"].replace("-", ""))
-    began_s = time.monotonic()
-    node.volplug("expand", "grown", "2G").ok()
-    seconds = time.monotonic() - began_s
-    assert 1700 < promises.size_mib(writing) <= 2048
-    assert node.shell(_SHOWN) == before
-    writing.goes_on()
-    assert not writing.failures()
-    lines = writing.lines()
-    assert lines == numbered("grown", len(lines))
-    tell(f"{seconds:.1f} s for volplug expand, under a writer")
-    writing.end()
-    cluster.wait_until_free()
-    found = cluster.nodes[1].in_container("grown", f"cat {LOG}").ok().splitlines()
+    with nvme_target(node):
+        writing = Writing.start(node, "grown", "grown")
+        writing.goes_on()
+        before = node.shell(_SHOWN)
+        model, serial, _ = (line.strip() for line in before.splitlines())
+        assert (model, serial) == (MODEL, disk["id"].replace("-", ""))
+        assert promises.size_mib(writing) < 1024
+        began_s = time.monotonic()
+        node.volplug("expand", "grown", "2G").ok()
+        seconds = time.monotonic() - began_s
+        assert 1700 < promises.size_mib(writing) <= 2048
+        assert node.shell(_SHOWN) == before
+        writing.goes_on()
+        assert not writing.failures()
+        writing.end()
+        cluster.wait_until_free()
+    found = other.in_container("grown", f"cat {LOG}").ok().splitlines()
     assert found == numbered("grown", len(found))
     assert set(writing.acknowledged()) <= set(found)
     cluster.wait_until_free()
     node.docker("volume", "rm", "grown").ok()
+    tell(f"{seconds:.1f} s for volplug expand, under a writer")
 
 
 def test_a_service_outlives_the_power_of_its_node(
