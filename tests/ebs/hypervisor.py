@@ -40,7 +40,7 @@ class Hypervisor:
         return bool(self._order("has", machine=instance_id, disk=disk_id))
 
     def grow(self, disk_id: str, size_gib: int) -> None:
-        """Make a disk larger; a guest that has it sees that only when it is attached anew."""
+        """Make a disk larger; a guest that has it on an NVMe target sees that, others later."""
         self._order("grow", disk=disk_id, size_bytes=size_gib * _GIB)
 
     def delete(self, disk_id: str) -> None:

@@ -22,8 +22,8 @@ second DetachVolume while `detaching` (IncorrectState). It was never compared wi
 
 With a hypervisor under it disks come and go in guests: a detachment is over when the guest has let
 go, one by force at once, and a stopped or terminated instance has no power. An instance's guest
-cannot be started again, its disks show a new size only when attached again, and a copied volume is
-empty.
+cannot be started again, a copied volume is empty, and a disk shows a new size only when attached
+again, unless its guest has an NVMe target (tests/lab/nvme_target.py).
 """
 
 import itertools

@@ -15,6 +15,8 @@ from tests.lab.qmp import Qmp, QmpError
 
 _SLOTS = 6
 _UNPLUG_S = 60.0
+# A name whose device_add failed may stay taken for a while, so none is used twice.
+_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,6 @@ class Disks:
     def __init__(self, qmp: Qmp) -> None:
         self._qmp = qmp
         self._free = [f"slot{number}" for number in range(_SLOTS)]
-        # A name whose device_add failed may stay taken for a while, so none is used twice.
-        self._names = (f"disk{number}" for number in itertools.count())
         self._asked: set[str] = set()
         self._fenced: set[str] = set()
 
@@ -52,7 +52,7 @@ class Disks:
 
         Raises QmpError if another guest has the image.
         """
-        slot, node = self._free[0], next(self._names)
+        slot, node = self._free[0], f"disk{next(_NUMBERS)}"
         self._plug(node, image, driver="nvme", bus=slot, serial=serial)
         self._free.remove(slot)
         return Disk(node, image, slot)
@@ -62,7 +62,7 @@ class Disks:
 
         Raises QmpError if another guest has the image.
         """
-        node = next(self._names)
+        node = f"disk{next(_NUMBERS)}"
         self._plug(node, image, driver="scsi-hd", bus="scsi.0", serial=serial, wwn=wwn)
         return Disk(node, image, None)
 
@@ -93,7 +93,7 @@ class Disks:
         return False
 
     def resize(self, disk: Disk, size_bytes: int) -> None:
-        """Make the disk larger while the guest has it; SCSI only, for NVMe disks cannot here."""
+        """Make a disk larger while the guest has it; SCSI only, for QEMU's NVMe disks cannot."""
         self._qmp.call("block_resize", node_name=disk.node, size=size_bytes)
 
     def fence(self, disk: Disk) -> None:

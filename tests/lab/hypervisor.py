@@ -8,7 +8,7 @@ is refused it here.
 Kept of real ones: a guest that stands still keeps a disk that it is asked to let go of; a disk that
 is taken by force fails all further writes at once, and is out when the guest wakes; a guest without
 power has no disks. Not kept: an NVMe disk shows its new size only when it is plugged in again, for
-QEMU 7.2 cannot resize one.
+QEMU 7.2 cannot resize one; where it must, the guest has an NVMe target (nvme_target.py).
 """
 
 import json

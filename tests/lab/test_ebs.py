@@ -19,6 +19,7 @@ from tests.lab.cluster import Cluster
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.lab import Lab
 from tests.lab.node import Node
+from tests.lab.nvme_target import MODEL, nvme_target
 from tests.lab.swarm import (
     Failover,
     nothing_is_written_on_return,
@@ -29,6 +30,8 @@ from tests.lab.writing import LOG, PATIENCE_S, Takeover, Writing, numbered, take
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1800)]
 
 _VOLUME = "data"
+# What the kernel shows of an NVMe disk: model, serial number, and a count of the disks it has seen.
+_SHOWN = "cd /sys/block/nvme[0-9]n[0-9]; cat device/model device/serial diskseq"
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +97,8 @@ def test_a_second_node_is_refused_while_the_first_writes(
 def test_growing_in_use_waits_for_the_disk(cluster: Cluster, writing: Writing) -> None:
     """A disk that does not show its new size is not grown, and the writer notices nothing.
 
-    QEMU's NVMe disks never show one while they are plugged in; the next mount does the rest.
+    QEMU's NVMe disks never show one while they are plugged in; the next mount does the rest. What
+    happens on a disk that shows it has a test below.
     """
     node, _ = cluster.nodes
     refused = re.compile(r"^expand: .*the disk /dev/nvme\d+n1 to show 2 GiB", re.MULTILINE)
@@ -170,6 +174,40 @@ def test_nothing_is_left_when_the_volume_is_deleted(cluster: Cluster, cloud: Clo
     assert not cluster.hypervisor.images()
     for node in cluster.nodes:
         node.shell("! grep -s vol /sys/class/nvme/*/serial; ! grep volplug.*/dev/nvme /proc/mounts")
+
+
+def test_a_disk_grows_under_a_writer(
+    cluster: Cluster, cloud: Cloud, tell: Callable[[str], None]
+) -> None:
+    """ModifyVolume reaches the kernel, the file system and the container, and no write fails.
+
+    Nobody attaches the disk anew: it is the same one for the kernel, with a new size.
+    """
+    node, other = cluster.nodes
+    cluster.create("grown", backend="gold", size="1G")
+    (disk,) = cloud.disks("grown")
+    with nvme_target(node):
+        writing = Writing.start(node, "grown", "grown")
+        writing.goes_on()
+        before = node.shell(_SHOWN)
+        model, serial, _ = (line.strip() for line in before.splitlines())
+        assert (model, serial) == (MODEL, disk["id"].replace("-", ""))
+        assert promises.size_mib(writing) < 1024
+        began_s = time.monotonic()
+        node.volplug("expand", "grown", "2G").ok()
+        seconds = time.monotonic() - began_s
+        assert 1700 < promises.size_mib(writing) <= 2048
+        assert node.shell(_SHOWN) == before
+        writing.goes_on()
+        assert not writing.failures()
+        writing.end()
+        cluster.wait_until_free()
+    found = other.in_container("grown", f"cat {LOG}").ok().splitlines()
+    assert found == numbered("grown", len(found))
+    assert set(writing.acknowledged()) <= set(found)
+    cluster.wait_until_free()
+    node.docker("volume", "rm", "grown").ok()
+    tell(f"{seconds:.1f} s for volplug expand, under a writer")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import pytest
 from tests.e2e.box import poll
 from tests.lab.lab import Lab
 from tests.lab.node import Node
+from tests.lab.nvme_target import nvme_target
 from tests.lab.qmp import QmpError
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
@@ -66,6 +67,19 @@ def test_an_nvme_disk_comes_and_goes(lab: Lab, nodes: tuple[Node, Node]) -> None
     node.wait_for(shown, "the disk to appear", _PLUG_S)
     node.disks.unplug(disk)
     node.wait_for(f"! {shown} 2>/dev/null", "the disk to be gone", _PLUG_S)
+
+
+def test_an_nvme_target_tells_of_growth(lab: Lab, nodes: tuple[Node, Node]) -> None:
+    """Its disk shows the new size to a kernel that nobody told to look; unplugged, it is gone."""
+    node, _ = nodes
+    shows = "test $(cat /sys/block/nvme[0-9]n1/size) ="
+    with nvme_target(node):
+        disk = node.disks.plug_nvme(lab.disk_image("grown", 64 * _MIB), "vol0123456789abcdef")
+        node.wait_for(f"{shows} 131072", "the disk", _PLUG_S)
+        node.disks.resize(disk, 96 * _MIB)
+        node.wait_for(f"{shows} 196608", "the new size", _PLUG_S)
+        node.disks.unplug(disk)
+    node.shell("! ls /sys/block /sys/kernel/config/nvmet/subsystems | grep -E '^(nvme|nqn)'")
 
 
 def test_a_scsi_disk_comes_and_goes(lab: Lab, nodes: tuple[Node, Node]) -> None:
