@@ -24,6 +24,10 @@ volume management
 end-volume
 """
 
+# Its daemons meet at fixed paths there, and those of two clusters would take each other's. A host's
+# programs have mounts of their own, as `ip netns exec` makes them.
+_ALONE = 'mkdir -p /run/gluster && mount -t tmpfs none /run/gluster && exec "$0" "$@"'
+
 
 class Gluster:
     """glusterd and its bricks, in a host of their own."""
@@ -38,7 +42,7 @@ class Gluster:
         config = place / "glusterd.vol"
         config.write_text(_GLUSTERD.format(place=place))
         self._daemon = start(
-            host.argv("glusterd", "-N", "-f", config, "-l", place / "log"),
+            host.argv("sh", "-c", _ALONE, "glusterd", "-N", "-f", config, "-l", place / "log"),
             place / "out",
         )
         until(self._answers, "glusterd", seconds=90)
