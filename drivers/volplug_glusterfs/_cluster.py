@@ -6,6 +6,7 @@ list of allowed clients is one text for the whole volume, rewritten each time un
 """
 
 import re
+import socket
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
@@ -68,6 +69,23 @@ class Cluster:
                     f"Gluster server {peer.findtext('hostname')} is not connected, so nobody knows "
                     "whether its bricks still serve the node: start its glusterd, or power the "
                     "server off and detach it"
+                )
+
+    def check_client(self, address: str) -> None:
+        """Raise Unavailable if the address is a server's: its own mounts log in by a password.
+
+        No rule about addresses is asked for them, so that they write on (seen with Gluster 10.3).
+        """
+        names = [one.text or "" for one in self._ask("volume", "info", self.volume).iter("name")]
+        for host in {name.rpartition(":")[0] for name in names if ":/" in name}:
+            try:
+                found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+            except OSError as error:
+                raise Unavailable(f"the Gluster server {host} has no address: {error}") from error
+            if address in found:
+                raise Unavailable(
+                    f"{address} is the Gluster server {host}, whose own mounts auth.allow does not "
+                    "end: power it off, and confirm that with `volplug lease evict`"
                 )
 
     def _rules(self) -> dict[str, list[str]]:

@@ -110,8 +110,9 @@ class ManagedGlusterDriver(
         The bricks are not asked whether they have: a write that was begun before may end after.
         """
         self._cluster.check_peers()
+        self._cluster.check_client(address(node_id))
         path = self._volumes.path(volume.handle)
-        self._cluster.refuse(self._volumes.tree, path, address(node_id))
+        self._cluster.refuse(self._volumes.tree, path, node_id)
         left = ", ".join(self._cluster.clients(path)) or "nobody"
         return (
             f"auth.allow of Gluster volume {self.config.volume!r} lets {left} mount /{path}, and "

@@ -315,6 +315,17 @@ def test_fenced_node_cannot_write(
         driver.delete(one)
 
 
+def test_server_is_not_fenced(managed_config: ManagedGlusterConfig, gluster: Gluster) -> None:
+    """A Gluster server's own mounts log in, so that no rule about addresses would end them."""
+    driver = ManagedGlusterDriver(managed_config)
+    volume = made(driver, "servers")
+    driver.attach(volume, gluster.host.address)
+    with pytest.raises(Unavailable, match="is the Gluster server"):
+        driver.fence(volume, gluster.host.address)
+    assert [one.node_id for one in driver.attachments(volume)] == [gluster.host.address]
+    driver.delete(volume)
+
+
 def test_only_attached_nodes_can_mount(
     managed_config: ManagedGlusterConfig, gluster: Gluster, place: Path
 ) -> None:
