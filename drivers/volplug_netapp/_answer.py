@@ -20,6 +20,8 @@ from volplug.sdk import (
 )
 
 HAS_CLONES = frozenset({"524615"})
+BEING_MADE = frozenset({"13107405", "917526"})  # a FlexVol of that name, by somebody
+SNAPSHOT_EXISTS = frozenset({"525059"})
 SNAPSHOT_USED = frozenset({"1638555", "1638543"})
 MAPPED = frozenset({"1254197", "1254213"})
 _MISSING = frozenset(

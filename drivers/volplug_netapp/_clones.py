@@ -6,8 +6,17 @@ comment is set right, its origin tells that it is ours. It is made from a snapsh
 that is called after the clone, and goes with it.
 """
 
-from volplug.sdk import VolumeInUse, wait_until
-from volplug_netapp._answer import HAS_CLONES
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from volplug.sdk import AccessDenied, Exhausted, VolumeInUse, wait_until
+from volplug_netapp._answer import (
+    BEING_MADE,
+    HAS_CLONES,
+    SNAPSHOT_EXISTS,
+    SNAPSHOT_USED,
+    Answer,
+)
 from volplug_netapp._client import Json, Ontap
 from volplug_netapp._flexvols import VOLUMES, FlexVol, FlexVols
 from volplug_netapp._settings import NetappConfig
@@ -27,25 +36,51 @@ class FlexClones:
         """
         name = self._flexvols.name(volume)
         if self._flexvols.look(name) is None:
-            kept = {"name": snapshot or _snapshot(name)}
-            if not snapshot:
-                # Its being there is success; that it is missing shows in the next call.
-                self._ontap.call("POST", f"{VOLUMES}/{origin.uuid}/snapshots", kept)
-            parent = {"parent_volume": {"uuid": origin.uuid}, "parent_snapshot": kept}
-            body = {
-                "name": name,
-                "svm": {"name": self._svm},
-                "clone": {"is_flexclone": True, **parent},
-            }
-            answer = self._ontap.call("POST", VOLUMES, body)
-            if answer.refused and self._flexvols.look(name) is None:
-                raise answer.error(f"clone FlexVol {origin.name}")
+            self._begin(origin, name, snapshot)
         made = self._flexvols.online(lambda: self._flexvols.look(name), name)
-        if made.comment == origin.comment and made.parent == origin.uuid:
+        if made.comment == origin.comment:
             self._flexvols.change(made, {"comment": self._flexvols.comment(volume)})
         found = self._flexvols.find(volume)
         assert found is not None
         return found
+
+    def begun(self, origin: FlexVol, volume: str) -> bool:
+        """Say whether a clone of that name is there, however far an earlier call came."""
+        found = self._flexvols.look(self._flexvols.name(volume))
+        return found is not None and found.comment in self._comments(origin, volume)
+
+    @contextmanager
+    def all_or_nothing(self, origin: FlexVol, volume: str) -> Iterator[None]:
+        """Take away what there is of a clone when the block finds that it can never be."""
+        try:
+            yield
+        except (Exhausted, AccessDenied):  # with which it is not tried again
+            found = self._flexvols.look(self._flexvols.name(volume))
+            if found is not None and found.comment in self._comments(origin, volume):
+                self._remove(found)
+            self._forget_snapshots(self._flexvols.name(volume))
+            raise
+
+    def _begin(self, origin: FlexVol, name: str, snapshot: str) -> None:
+        """Have ONTAP make a clone. One that it is making already is left to that."""
+        kept, taken = {"name": snapshot or _snapshot(name)}, Answer(200)
+        if not snapshot:
+            taken = self._ontap.call("POST", f"{VOLUMES}/{origin.uuid}/snapshots", kept)
+        parent = {"parent_volume": {"uuid": origin.uuid}, "parent_snapshot": kept}
+        body = {
+            "name": name,
+            "svm": {"name": self._svm},
+            "clone": {"is_flexclone": True, **parent},
+        }
+        answer = self._ontap.call("POST", VOLUMES, body)
+        if answer.refused and answer.code not in BEING_MADE and self._flexvols.look(name) is None:
+            if taken.code not in SNAPSHOT_EXISTS:
+                taken.or_raise(f"take a snapshot of FlexVol {origin.name}")
+            raise answer.error(f"clone FlexVol {origin.name}")
+
+    def _comments(self, origin: FlexVol, volume: str) -> tuple[str, str]:
+        """Return what a clone's comment is in the end, and what it is at first."""
+        return self._flexvols.comment(volume), origin.comment
 
     def refuse_use(self, flexvol: FlexVol) -> None:
         """Raise VolumeInUse if somebody else's clone still shares blocks with a FlexVol."""
@@ -60,8 +95,11 @@ class FlexClones:
         """Delete a FlexVol, after giving its clones blocks of their own. Gone is success."""
         found = self._flexvols.find(volume)
         if found is not None:
-            wait_until(lambda: self._gone(found), f"FlexVol {found.name} to go", poll_s=0.5)
+            self._remove(found)
         self._forget_snapshots(self._flexvols.name(volume))
+
+    def _remove(self, flexvol: FlexVol) -> None:
+        wait_until(lambda: self._gone(flexvol), f"FlexVol {flexvol.name} to go", poll_s=0.5)
 
     def _gone(self, flexvol: FlexVol) -> bool:
         answer = self._ontap.call("DELETE", f"{VOLUMES}/{flexvol.uuid}")
@@ -80,11 +118,16 @@ class FlexClones:
             self._ontap.call("PATCH", f"{VOLUMES}/{clone['uuid']}", split)
 
     def _forget_snapshots(self, clone: str) -> None:
-        """Delete what a clone was made from, wherever its origin is; one in use stays there."""
+        """Delete what a clone was made from, wherever its origin is; one in use stays there.
+
+        One that stayed unseen would be what the next clone of that name is made from.
+        """
         query = {"name": _snapshot(clone), "svm.name": self._svm, "fields": "volume.uuid"}
         for found in self._ontap.records(f"{VOLUMES}/*/snapshots", **query):
             place = f"{VOLUMES}/{found['volume']['uuid']}/snapshots/{found['uuid']}"
-            self._ontap.call("DELETE", place)
+            answer = self._ontap.call("DELETE", place)
+            if not answer.missing and answer.code not in SNAPSHOT_USED:
+                answer.or_raise(f"delete snapshot {_snapshot(clone)}")
 
     def _clones(self, flexvol: FlexVol) -> list[Json]:
         query = {"clone.parent_volume.uuid": flexvol.uuid, "fields": "name,uuid,comment"}

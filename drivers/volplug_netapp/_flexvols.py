@@ -20,7 +20,7 @@ from volplug.sdk import (
     VolumeNotFound,
     wait_until,
 )
-from volplug_netapp._answer import Answer
+from volplug_netapp._answer import BEING_MADE, Answer
 from volplug_netapp._client import Json, Ontap
 from volplug_netapp._settings import MOST, NetappConfig
 
@@ -115,7 +115,7 @@ class FlexVols:
         if self.find(volume) is not None:
             return None
         answer = self._ontap.call("POST", VOLUMES, body)
-        being_made = answer.code in ("13107405", "917526")
+        being_made = answer.code in BEING_MADE
         return None if answer.refused and (being_made or self.find(volume)) else answer
 
     def online(self, look: Callable[[], FlexVol | None], name: str) -> FlexVol:

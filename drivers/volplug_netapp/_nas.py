@@ -142,7 +142,8 @@ class NetappNasDriver(
         self, origin: Volume[Any], snapshot: str, name: str, options: NasOptions
     ) -> str:
         """Make a FlexClone of a snapshot."""
-        return self._copied(origin, *self._snapshots.source(origin, snapshot), name, options)
+        source, kept = self._snapshots.source(origin, snapshot, name)
+        return self._copied(origin, source, kept, name, options)
 
     def _copied(
         self, origin: Volume[Any], source: FlexVol, snapshot: str, name: str, options: NasOptions
@@ -152,11 +153,17 @@ class NetappNasDriver(
             raise InvalidOptions(
                 f"size={size} is too small: {origin.name!r} is {Size(source.size_bytes)}"
             )
-        self._rules.make(self._flexvols.name(name))
-        made = self._clones.make(source, name, snapshot)
-        self._export(made)
-        if made.size_bytes < size:
-            self._flexvols.change(made, {"size": size})
+        policy = self._flexvols.name(name)
+        try:
+            with self._clones.all_or_nothing(source, name):
+                self._rules.make(policy)
+                made = self._clones.make(source, name, snapshot)
+                self._export(made)
+                if made.size_bytes < size:
+                    self._flexvols.change(made, {"size": size})
+        except (Exhausted, AccessDenied):
+            self._rules.delete(policy)
+            raise
         return made.name
 
     def fence(self, volume: Volume[Any], node_id: str) -> str:

@@ -139,7 +139,8 @@ class NetappSanDriver(
         self, origin: Volume[Any], snapshot: str, name: str, options: SanOptions
     ) -> str:
         """Make a FlexClone of a snapshot."""
-        return self._copied(origin, *self._snapshots.source(origin, snapshot), name, options)
+        source, kept = self._snapshots.source(origin, snapshot, name)
+        return self._copied(origin, source, kept, name, options)
 
     def _copied(
         self, origin: Volume[Any], source: FlexVol, snapshot: str, name: str, options: SanOptions
@@ -150,13 +151,15 @@ class NetappSanDriver(
         size = options.size or Size(present)
         if size < present:
             raise InvalidOptions(f"size={size} is too small: {origin.name!r} is {Size(present)}")
-        made = self._clones.make(source, name, snapshot)
-        lun = self._luns.find(made.name)
-        if lun is None:
-            raise VolumeNotFound(f"the clone of {origin.name!r} holds no LUN: delete it")
-        if lun.size_bytes < size:
-            self._flexvols.change(made, around(size))
-            self._luns.grow(lun, size)
+        room = around(size) if size > present else {}  # refused before anything is made
+        with self._clones.all_or_nothing(source, name):
+            made = self._clones.make(source, name, snapshot)
+            lun = self._luns.find(made.name)
+            if lun is None:
+                raise VolumeNotFound(f"the clone of {origin.name!r} holds no LUN: delete it")
+            if lun.size_bytes < size:
+                self._flexvols.change(made, room)
+                self._luns.grow(lun, size)
         return made.name
 
     def fence(self, volume: Volume[Any], node_id: str) -> str:

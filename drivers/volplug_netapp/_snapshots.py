@@ -43,10 +43,13 @@ class FlexSnapshots:
             if one["name"].startswith(_PREFIX)
         ]
 
-    def source(self, volume: Volume[object], name: str) -> tuple[FlexVol, str]:
-        """Return what a clone is made from; raise InvalidOptions without that snapshot."""
+    def source(self, volume: Volume[object], name: str, clone: str) -> tuple[FlexVol, str]:
+        """Return what a clone is made from; raise InvalidOptions without that snapshot.
+
+        A clone that was begun needs it no more, and would be left behind for ever.
+        """
         flexvol = self._flexvols.get(volume)
-        if self._find(flexvol, name) is None:
+        if self._find(flexvol, name) is None and not self._clones.begun(flexvol, clone):
             raise InvalidOptions(
                 f"volume {volume.name!r} has no snapshot {name!r} on the array: "
                 f"`volplug snapshot ls {volume.name}` lists what there is"

@@ -58,10 +58,10 @@ class Snapshots:
 
     def restore(self, disk: Disk, name: str, source: Place, place: Place) -> None:
         """Make a disk at a place out of a snapshot; one that is there is taken."""
-        found = self._find(disk, name)
-        if not found:
-            raise InvalidOptions(f"{disk.path} has no snapshot {name!r}: was it deleted?")
-        if self._disks.uuid(place.path) is None:
+        if self._disks.uuid(place.path) is None:  # what was begun needs its snapshot no more
+            found = self._find(disk, name)
+            if not found:
+                raise InvalidOptions(f"{disk.path} has no snapshot {name!r}: was it deleted?")
             with suppress(vim.fault.FileAlreadyExists, vim.fault.AlreadyExists):
                 task = self._catalogue.CreateDiskFromSnapshot_Task(
                     disk.id, disk.datastore, found[0].id, place.stem, path=place.within

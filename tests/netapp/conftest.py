@@ -52,9 +52,9 @@ class Sim:
         if self._way is not None:
             self._way.close()
 
-    def trouble(self, kind: str, method: str, path: str, times: int = 1) -> None:
-        """Ask for trouble with the next requests of that kind."""
-        self.do("trouble", kind=kind, method=method, path=path, times=times)
+    def trouble(self, kind: str, method: str, path: str, times: int = 1, skip: int = 0) -> None:
+        """Ask for trouble with the next requests of that kind, after letting some through."""
+        self.do("trouble", kind=kind, method=method, path=path, times=times, skip=skip)
 
     def calls(self, start: str = "") -> list[str]:
         """List the requests that begin like that."""
@@ -121,3 +121,40 @@ def share(handle: str, name: str = "data", **more: Any) -> Volume[NasOptions]:
     """Return a volume of netapp-nas."""
     access = more.pop("access", AccessMode.SINGLE_WRITER)
     return Volume(name, "filer", handle, access, NasOptions(**more))
+
+
+_SAN_MADE = {"volumes": 1, "luns": 1}
+_NAS_MADE = {"volumes": 1, "policies": 1}
+
+
+class Kind:
+    """One of the two drivers, so that each test is written once."""
+
+    def __init__(self, sim: Sim, kind: str) -> None:
+        self.sim = sim
+        self.san = kind == "san"
+        self.node = NODE_A if self.san else ADDRESS_A
+        self.made = _SAN_MADE if self.san else _NAS_MADE
+        self.attached = self.made | ({"igroups": 1, "maps": 1} if self.san else {"rules": 1})
+
+    def driver(self) -> Any:
+        """Return a driver as of a new process."""
+        return self.sim.san() if self.san else self.sim.nas()
+
+    def options(self) -> Any:
+        """Return options of a volume."""
+        return self.volume("").options
+
+    def volume(self, handle: str, name: str = "data") -> Volume[Any]:
+        """Return a volume."""
+        return disk(handle, name) if self.san else share(handle, name)
+
+    def create(self, name: str = "data") -> Volume[Any]:
+        """Create a volume."""
+        return self.volume(self.driver().create(name, self.options()), name)
+
+
+@pytest.fixture(params=["san", "nas"])
+def kind(sim: Sim, request: pytest.FixtureRequest) -> Kind:
+    """Return one of the two drivers."""
+    return Kind(sim, request.param)

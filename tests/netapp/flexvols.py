@@ -51,6 +51,8 @@ class FlexVols(State):
         snapshots = [one for one in self.snapshots.values() if one["volume"] == parent["uuid"]]
         if wanted not in [one["name"] for one in snapshots]:
             raise RefusedError(400, "1638407", f"no snapshot {wanted}")
+        if "_nospace_" in body["name"]:
+            return self.job(None, ("", "not enough space in aggregate"))
         kept = ("size", "comment", "aggregates", "svm", "state")
         volume = {name: copy.deepcopy(parent[name]) for name in kept}
         nas = {"export_policy": {"name": parent["nas"]["export_policy"]["name"]}}

@@ -2,11 +2,12 @@
 
 `python -m tests.netapp.server CERTIFICATE` prints its port. With the words ADDRESS PORT IQN it also
 serves data at that address, from the machine that it runs on (served.py), and never ends. Requests
-below /api need the password; those to /sim are the tests' own. Trouble is asked for by method and
-path, for so many requests:
+below /api need the password; those to /sim are the tests' own. Trouble is asked for by method (any
+if empty) and path, for so many requests, after letting some through:
 
-    busy   429 before anything is done         error  500 before anything is done
-    gone   the connection breaks before        lost   the connection breaks after the work is done
+    busy   429 before anything is done         error    500 before anything is done
+    gone   the connection breaks before        lost     the connection breaks after the work is done
+    denied 403, for the account lacks a right  expired  401, though the password is right
     slow   the answer comes two seconds after the work is done
 """
 
@@ -28,6 +29,7 @@ from tests.netapp.records import Json, RefusedError, lif
 from tests.netapp.served import Served
 
 _ALLOWED = "volplug:"
+_REFUSALS = {"busy": 429, "denied": 403, "error": 500, "expired": 401}
 
 
 class Server(ThreadingHTTPServer):
@@ -76,7 +78,10 @@ class Server(ThreadingHTTPServer):
     def troubled(self, method: str, path: str) -> str:
         """Return the kind of trouble that this request meets, and count it."""
         for one in self.trouble:
-            if one["times"] and one["method"] == method and re.search(one["path"], path):
+            meant = one["method"] in ("", method) and re.search(one["path"], path)
+            if meant and one["skip"]:
+                one["skip"] -= 1
+            elif meant and one["times"]:
                 one["times"] -= 1
                 return str(one["kind"])
         return ""
@@ -110,9 +115,10 @@ class Conversation(BaseHTTPRequestHandler):
         with server.lock:
             server.calls.append(f"{self.command} {path}")
             trouble = server.troubled(self.command, path)
-            status = {"busy": 429, "error": 500}.get(trouble, 0)
+            status = _REFUSALS.get(trouble, 0)
             if status:
-                told = {"error": {"code": "", "message": trouble}}
+                code = "6" if trouble == "denied" else ""
+                told = {"error": {"code": code, "message": trouble}}
             elif trouble == "gone":
                 self._break()
                 return

@@ -3,47 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tests.netapp.boundaries import every_boundary
-from tests.netapp.conftest import ADDRESS_A, NODE_A, Sim, disk, share
+from tests.netapp.conftest import Kind
 from volplug.sdk import Size, Volume
-
-_SAN = {"volumes": 1, "luns": 1}
-_NAS = {"volumes": 1, "policies": 1}
-
-
-class Kind:
-    """One of the two drivers, so that each test is written once."""
-
-    def __init__(self, sim: Sim, kind: str) -> None:
-        self.sim = sim
-        self.san = kind == "san"
-        self.node = NODE_A if self.san else ADDRESS_A
-        self.made = _SAN if self.san else _NAS
-        self.attached = self.made | ({"igroups": 1, "maps": 1} if self.san else {"rules": 1})
-
-    def driver(self) -> Any:
-        """Return a driver as of a new process."""
-        return self.sim.san() if self.san else self.sim.nas()
-
-    def options(self) -> Any:
-        """Return options of a volume."""
-        return self.volume("").options
-
-    def volume(self, handle: str, name: str = "data") -> Volume[Any]:
-        """Return a volume."""
-        return disk(handle, name) if self.san else share(handle, name)
-
-    def create(self, name: str = "data") -> Volume[Any]:
-        """Create a volume."""
-        return self.volume(self.driver().create(name, self.options()), name)
-
-
-@pytest.fixture(params=["san", "nas"])
-def kind(sim: Sim, request: pytest.FixtureRequest) -> Kind:
-    """Return one of the two drivers."""
-    return Kind(sim, request.param)
 
 
 def _tried(kind: Kind, before: Callable[[], Any], verb: Any, end: dict[str, int]) -> None:
