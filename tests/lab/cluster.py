@@ -52,8 +52,10 @@ class Cluster:
         self.nodes[0].docker("volume", "create", "-d", "volplug", *words, volume).ok()
 
     def wait_until_free(self) -> None:
-        """Return when no guest has a disk any more."""
+        """Return when no guest has a disk any more, and no node a lease."""
         poll(lambda: not self.hypervisor.plugged(), "every guest to let go of its disk", PATIENCE_S)
+        _, other = self.nodes  # the first one may have no power
+        poll(lambda: json.loads(other.volplug("leases").ok()) == [], "no lease", PATIENCE_S)
 
 
 def bytes_move(cluster: Cluster, volume: str) -> None:
