@@ -2,13 +2,14 @@
 
 ONTAP maps a LUN to any number of groups, so one node at a time is ours to keep: a node that has
 made its map looks again, and gives way if another one did the same meanwhile. A group holds one
-node, never several, so that taking its map away cuts off that node alone: that is the fence.
+node, never several, so that taking its map away cuts off that node alone: that is the fence. Whose
+group it is stands in its comment, for two machines may have one initiator's name.
 """
 
 import hashlib
 from dataclasses import dataclass
 
-from volplug.sdk import Busy, HeldElsewhere, Unavailable
+from volplug.sdk import Busy, HeldElsewhere, HostError, Unavailable
 from volplug_netapp._client import Ontap
 from volplug_netapp._luns import Lun
 from volplug_netapp._settings import SanConfig
@@ -16,6 +17,8 @@ from volplug_netapp._settings import SanConfig
 _IGROUPS = "/protocols/san/igroups"
 _MAPS = "/protocols/san/lun-maps"
 _ATTEMPTS = 5
+_MACHINE = "machine "
+"""How the comment of a group of ours begins; what the machine's firmware calls it follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,17 @@ class Maps:
             for found in self._ontap.records(_MAPS, **{"lun.uuid": lun.uuid, "fields": fields})
         ]
 
-    def hold(self, lun: Lun, initiator: str, *, shared: bool) -> Map:
-        """Map a LUN to a node; raise HeldElsewhere if another one has it, unless it is shared."""
+    def hold(self, lun: Lun, initiator: str, machine: str, *, shared: bool) -> Map:
+        """Map a LUN to a node; raise HeldElsewhere if another one has it, unless it is shared.
+
+        `machine` is the node's by its firmware, or empty. Raises HostError if another machine has
+        LUNs under the same initiator's name: each would reach what is mapped to the other.
+        """
+        self._is_made(initiator, machine)
         own = self._own(lun, initiator, shared=shared)
         if own is not None:
             return own
-        self._make(lun, initiator)
+        self._make(lun, initiator, machine)
         try:
             own = self._own(lun, initiator, shared=shared)
         except HeldElsewhere:
@@ -110,11 +118,11 @@ class Maps:
                 )
         return own
 
-    def _make(self, lun: Lun, initiator: str) -> None:
+    def _make(self, lun: Lun, initiator: str, machine: str) -> None:
         """Map a LUN; the group may be deleted at the same moment by the last unmap on that node."""
         group = self._group(initiator)
         for _ in range(_ATTEMPTS):
-            self._make_group(group, initiator)
+            self._make_group(initiator, machine)
             names = {"lun": {"name": lun.path}, "igroup": {"name": group}}
             body = {"svm": {"name": self._config.svm}, **names}
             answer = self._ontap.call("POST", _MAPS, body)
@@ -124,19 +132,39 @@ class Maps:
                 break
         raise answer.error(f"map LUN {lun.path} to {initiator}")
 
-    def _make_group(self, group: str, initiator: str) -> None:
-        if self._uuid(group) is not None:
+    def _make_group(self, initiator: str, machine: str) -> None:
+        if self._is_made(initiator, machine):
             return
+        group = self._group(initiator)
         body = {
             "name": group,
             "svm": {"name": self._config.svm},
             "protocol": "iscsi",
             "os_type": "linux",
             "initiators": [{"name": initiator}],
+            **({"comment": f"{_MACHINE}{machine}"} if machine else {}),
         }
         answer = self._ontap.call("POST", _IGROUPS, body)
-        if answer.refused and self._uuid(group) is None:
+        if answer.refused and not self._is_made(initiator, machine):
             raise answer.error(f"make igroup {group} for {initiator}")
+
+    def _is_made(self, initiator: str, machine: str) -> bool:
+        """Say whether a node has its group; raise HostError if that is of another machine."""
+        group = self._group(initiator)
+        query = {"name": group, "svm.name": self._config.svm, "fields": "uuid,comment"}
+        found = self._ontap.first(_IGROUPS, **query)
+        if found is None:
+            return False
+        told = str(found.get("comment", ""))
+        if machine and told.startswith(_MACHINE) and told != f"{_MACHINE}{machine}":
+            raise HostError(
+                f"another machine has LUNs of the array as {initiator}: its firmware says "
+                f"{told.removeprefix(_MACHINE)}, and this one's {machine}, so each would reach the "
+                "other's LUNs; give this one a name of its own (`iscsi-iname`, into "
+                "/etc/iscsi/initiatorname.iscsi), and restart iscsid; if the other is gone for "
+                f"good, delete igroup {group} on the array"
+            )
+        return True
 
     def _uuid(self, group: str) -> str | None:
         query = {"name": group, "svm.name": self._config.svm, "fields": "uuid"}

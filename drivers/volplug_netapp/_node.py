@@ -1,4 +1,8 @@
-"""What a node is called by the array: by the name of its iSCSI initiator."""
+"""What a node is called by the array: by the name of its iSCSI initiator.
+
+That name stands on its disk, and a copied disk has it too. What its firmware says of the machine is
+not copied, and tells such twins apart (backends-block, ONTAP SAN 1).
+"""
 
 import re
 from pathlib import Path
@@ -7,6 +11,7 @@ from volplug.sdk import HostError
 from volplug_netapp._settings import is_iqn
 
 _INITIATOR = Path("/etc/iscsi/initiatorname.iscsi")
+_FIRMWARE = Path("/sys/class/dmi/id/product_uuid")
 
 
 def initiator() -> str:
@@ -25,3 +30,15 @@ def initiator() -> str:
     if found is None or not is_iqn(found[1].lower()):
         raise HostError(f"{_INITIATOR} names no initiator: wanted InitiatorName=iqn.…")
     return found[1].lower()
+
+
+def machine(node_id: str, configured: str) -> str:
+    """Return what its firmware calls this machine; empty if that says nothing.
+
+    Empty, too, if `node_id` is another one, whose firmware cannot be asked from here.
+    """
+    try:
+        here = node_id == (configured or initiator())
+        return _FIRMWARE.read_text().strip().lower() if here else ""
+    except (HostError, OSError):
+        return ""

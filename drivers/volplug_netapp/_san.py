@@ -93,7 +93,9 @@ class NetappSanDriver(
             raise InvalidOptions(f"{node_id!r} is no iSCSI initiator's name: wanted iqn.…")
         lun = self._lun(volume)
         self._logins.admit(node_id)
-        held = self._maps.hold(lun, node_id, shared=volume.access is AccessMode.SHARED_READ)
+        machine = _node.machine(node_id, self.config.initiator)
+        shared = volume.access is AccessMode.SHARED_READ
+        held = self._maps.hold(lun, node_id, machine, shared=shared)
         portals, target = self._luns.portals(held.nodes), self._luns.target()
         # An ext4 that cannot write its metadata stops, instead of going on with what it lost.
         stop = ("errors=remount-ro",) if volume.options.fstype == "ext4" else ()

@@ -15,7 +15,7 @@ KNOWN = {
     "clone": {"name", "svm", "clone"},
     "change": {"size", "comment", "nas", "autosize", "clone"},
     "lun": {"name", "svm", "os_type", "space"},
-    "igroup": {"name", "svm", "protocol", "os_type", "initiators"},
+    "igroup": {"name", "svm", "protocol", "os_type", "initiators", "comment"},
     "login": {"svm", "initiator", "authentication_type", "chap"},
     "map": {"svm", "lun", "igroup"},
     "snapshot": {"name"},

@@ -126,6 +126,37 @@ def test_detach_leaves_the_nodes_other_volumes(sim: Sim) -> None:
     assert sim.do("writers", name=two.handle) == [NODE_A]
 
 
+def test_a_copied_initiators_name_is_refused(sim: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second machine under a node's name gets nothing, and takes no map for its own."""
+    machines = iter(["aaaa-1", "bbbb-2", "bbbb-2", "aaaa-1", "bbbb-2"])
+    monkeypatch.setattr(_node, "machine", lambda *_: next(machines))
+    driver = sim.san()
+    one, two = (disk(driver.create(name, SanOptions()), name) for name in ("one", "two"))
+    source = driver.attach(one, NODE_A)
+    for volume in (one, two):
+        with pytest.raises(HostError, match=r"firmware says aaaa-1, and this one's bbbb-2"):
+            driver.attach(volume, NODE_A)
+    assert sim.do("writers", name=two.handle) == []
+    assert driver.attach(one, NODE_A) == source
+    driver.detach(one, NODE_A)
+    driver.attach(two, NODE_A)
+    assert sim.do("writers", name=two.handle) == [NODE_A]
+
+
+@pytest.mark.parametrize(
+    ("node_id", "configured", "told"),
+    [(NODE_A, NODE_A, "4200-ab"), (NODE_B, NODE_A, ""), (NODE_A, "", "")],
+)
+def test_only_this_machines_firmware_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node_id: str, configured: str, told: str
+) -> None:
+    """Of another node nothing is known here, nor of one without an initiator's name."""
+    (tmp_path / "uuid").write_text("4200-AB\n")
+    monkeypatch.setattr(_node, "_FIRMWARE", tmp_path / "uuid")
+    monkeypatch.setattr(_node, "_INITIATOR", tmp_path / "none")
+    assert _node.machine(node_id, configured) == told
+
+
 def test_fence_cuts_off_one_node_and_says_so(sim: Sim) -> None:
     """From another machine, with the node's own driver knowing nothing of it."""
     volume = disk(sim.san().create("data", SanOptions()))
