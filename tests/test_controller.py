@@ -170,6 +170,20 @@ def test_clone_holds_its_origins_file_system(node: SmallNode) -> None:
     assert node.cloud.volumes[clone.handle].origin == origin.handle
 
 
+def test_origin_of_a_half_made_clone_stays(node: SmallNode) -> None:
+    """Without it the clone could not be finished, and nobody would find what there is of it."""
+    node.create("data")
+    node.cloud.fail("clone", Unavailable("silent"), done=True)
+    with pytest.raises(Unavailable):
+        node.create("copy", {"clone_of": "data"})
+    with pytest.raises(VolumeInUse, match=r"'copy', a clone of volume 'data', is only half made"):
+        node.service.remove("data")
+    node.create("copy", {"clone_of": "data"})
+    node.service.remove("data")
+    assert len(node.cloud.volumes) == 1
+    assert [each.name for each in node.catalog.records()] == ["copy"]
+
+
 def test_clone_of_a_volume_in_use_is_refused(node: SmallNode) -> None:
     """A copy of what is being written would be torn; nothing is left of the attempt."""
     node.create("data")

@@ -58,7 +58,7 @@ class Controller:
     def delete(self, name: str) -> None:
         """Delete a volume and its data; unknown is success.
 
-        Raises VolumeInUse while any node leases it, or it has snapshots.
+        Raises VolumeInUse while any node leases it, it has snapshots, or a clone is half made.
         """
         record = self._node.catalog.get(name)
         if record is not None:
@@ -72,6 +72,7 @@ class Controller:
                 f"volume '{name}' is in use on node '{lease.node}' since {lease.since:%F %T} UTC;"
                 " stop its containers first (`volplug leases` lists holders)"
             )
+        self._refuse_clones(record)
         if record.state is RecordState.CREATING:
             record = self._make(record)  # the driver finds or makes it: only then it can be deleted
         driver = self._node.backends.driver(record.backend)
@@ -162,6 +163,15 @@ class Controller:
                 f" {lease.since:%F %T} UTC; stop its containers, then clone"
             )
         return origin
+
+    def _refuse_clones(self, record: Record) -> None:
+        """Raise VolumeInUse if a clone is half made: without the volume nobody could finish it."""
+        for each in self._node.catalog.records():
+            if each.state is RecordState.CREATING and request.origin(each)[0] == record.name:
+                raise VolumeInUse(
+                    f"volume '{each.name}', a clone of volume '{record.name}', is only half made:"
+                    " create it again to finish it, or remove it first"
+                )
 
     def _refuse_snapshots(self, record: Record, driver: AnyDriver) -> None:
         """Raise VolumeInUse if a volume has snapshots: there is no way to them without it."""
