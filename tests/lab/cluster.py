@@ -52,10 +52,15 @@ class Cluster:
         self.nodes[0].docker("volume", "create", "-d", "volplug", *words, volume).ok()
 
     def wait_until_free(self) -> None:
-        """Return when no guest has a disk any more, and no node a lease."""
+        """Return when no guest has a disk any more, and no node that lives a lease."""
         poll(lambda: not self.hypervisor.plugged(), "every guest to let go of its disk", PATIENCE_S)
         _, other = self.nodes  # the first one may have no power
-        poll(lambda: json.loads(other.volplug("leases").ok()) == [], "no lease", PATIENCE_S)
+
+        def is_free() -> bool:
+            leases = json.loads(other.volplug("leases").ok())
+            return all(lease["state"] != "live" for lease in leases)
+
+        poll(is_free, "every lease to be given back", PATIENCE_S)
 
 
 def bytes_move(cluster: Cluster, volume: str) -> None:
