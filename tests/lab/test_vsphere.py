@@ -15,11 +15,7 @@ from tests.lab.cluster import Cluster
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.lab import Lab
 from tests.lab.node import Node
-from tests.lab.swarm import (
-    Failover,
-    nothing_is_written_on_return,
-    power_cut_under_a_service,
-)
+from tests.lab.swarm import Failover, power_cut_under_a_service
 from tests.lab.writing import Takeover, Writing, numbered, take_over
 from tests.vsphere.vcenter import NODES, Vcenter, build, running
 
@@ -202,21 +198,3 @@ def test_a_service_outlives_the_power_of_its_node(
     found = promises.condemned(other, "served")
     assert found["node"] == third.name
     tell(f"{failover}; condemned: {found['reason']}")
-
-
-def test_a_node_that_gets_its_power_back_writes_nothing(
-    cluster: Cluster,
-    vcenter: Vcenter,
-    start: Callable[[Node], None],
-    failover: Failover,
-    tell: Callable[[str], None],
-) -> None:
-    """Switched on by its administrator, it is refused what it lost, and no disk comes to it."""
-    node, before = failover.node, cluster.hypervisor.plugged()
-
-    def boot() -> None:
-        vcenter.power_on(NODES[2])
-        start(node)
-
-    tell(nothing_is_written_on_return("served", failover, boot))
-    assert cluster.hypervisor.plugged() == before
