@@ -2,20 +2,31 @@
 
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.lab.hypervisor import Hypervisor
+from tests.lab.image import image
 from tests.lab.lab import Lab
+from tests.lab.seed import Seed, lay_out
 
 _LAB = pytest.StashKey[Lab]()
 
 
+@pytest.fixture(scope="session")
+def seed() -> Iterator[Seed]:
+    """What all guests of all labs find at /seed."""
+    with tempfile.TemporaryDirectory(prefix="volplug-lab-") as directory:
+        yield lay_out(Path(directory), image())
+
+
 @pytest.fixture(scope="module")
-def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest, seed: Seed) -> Iterator[Lab]:
     """Lend a lab without guests, shared by the tests of a module; its guests end with it."""
-    lab = request.node.stash[_LAB] = Lab()
+    lab = request.node.stash[_LAB] = Lab(image(), seed)
     try:
         yield lab
     finally:

@@ -35,7 +35,7 @@ PACKAGES = (
 _INSIDE = Path(__file__).with_name("inside")
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "volplug"
 # A build that is cut short takes its processes and its mounts along.
-_CONTAINED = (
+CONTAINED = (
     *("setpriv", "--pdeathsig=KILL"),
     *("unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL"),
 )
@@ -91,10 +91,10 @@ def _build(directory: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="lab-build-", dir=_CACHE) as scratch:
         root, whole, log = (Path(scratch) / name for name in ("root", "whole", "log"))
         packages = f"--include={','.join(PACKAGES)}"
-        _run(log, *_CONTAINED, "debootstrap", "--variant=minbase", packages, SUITE, str(root))
+        _run(log, *CONTAINED, "debootstrap", "--variant=minbase", packages, SUITE, str(root))
         shutil.copy(_INSIDE / "build", root / "build")
         shutil.copy(_INSIDE / "boot", root / "boot-script")
-        _run(log, *_CONTAINED, "--mount-proc", "chroot", str(root), "/build")
+        _run(log, *CONTAINED, "--mount-proc", "chroot", str(root), "/build")
         (root / "out").rename(whole)
         _run(log, "mkfs.erofs", "-d1", "-x-1", str(whole / "root.erofs"), str(root))
         whole.rename(directory)

@@ -9,14 +9,15 @@ import tempfile
 from pathlib import Path
 
 from tests.e2e.box import Box, remove_tree
-from tests.lab import doors, seed
+from tests.lab import doors
 from tests.lab.array import Array
 from tests.lab.etcd import Etcd
 from tests.lab.filer import Filer
 from tests.lab.guest import ENVIRONMENT, Guest, Room
 from tests.lab.hypervisor import Hypervisor
-from tests.lab.image import image
+from tests.lab.image import Image
 from tests.lab.node import Node
+from tests.lab.seed import Seed
 from tests.lab.storage import Storage
 from tests.machine import need_program
 
@@ -27,8 +28,7 @@ BESIDE = "10.77.0.254"  # where the guests reach what runs in the lab without be
 class Lab:
     """Nodes and storage, numbered in the order in which they are switched on."""
 
-    def __init__(self) -> None:
-        boots_from = image()
+    def __init__(self, image: Image, seed: Seed) -> None:
         for program, package in (
             ("qemu-system-x86_64", "qemu-system-x86"),
             ("ip", "iproute2"),
@@ -37,7 +37,7 @@ class Lab:
             need_program(program, package)
         self.directory = Path(tempfile.mkdtemp(prefix="volplug-lab-"))
         self._box = Box(self.directory, "lab")
-        self._room = Room(self._box, self.directory, boots_from, seed.lay_out(self.directory))
+        self._room = Room(self._box, self.directory, image, seed)
         self._guests: list[Guest] = []
         for network, address in (("control", "10.66.0.254/24"), ("lan", f"{BESIDE}/24")):
             self._ip("link", "add", network, "type", "bridge")
