@@ -77,9 +77,8 @@ class EbsDriver(
         Raises HeldElsewhere while another instance has it, and never takes it away.
         """
         disk = self._attaching.attach(volume, node_id)
-        stop = ("errors=remount-ro",) if volume.options.fstype == "ext4" else ()
         serial = NvmeSerial(disk.id.replace("-", ""))
-        return Device(serial, volume.options.fstype, stop, size_bytes=disk.size_gib * GIB)
+        return Device(serial, volume.options.fstype, size_bytes=disk.size_gib * GIB)
 
     def detach(self, volume: Volume[EbsOptions], node_id: str) -> None:
         """Take a volume from an instance, with its consent. Not there is success."""

@@ -112,12 +112,10 @@ class LoopDriver(Driver[LoopConfig, LoopOptions], Expandable, Cloneable, Snapsho
         with self._pool.opened() as root:
             handle = self._pool.check(root, volume)
             present = _room.present(root, handle, volume)
-        # An ext4 that cannot write its metadata stops, instead of going on with what it lost; and
-        # the blocks of a thin volume's deleted files go back to the disk.
-        stop = ("errors=remount-ro",) if volume.options.fstype == "ext4" else ()
+        # The blocks of a thin volume's deleted files go back to the disk.
         trim = ("discard",) if volume.options.thin else ()
         identity = LoopFile(self._pool.root / handle)
-        return Device(identity, volume.options.fstype, (*stop, *trim), size_bytes=present)
+        return Device(identity, volume.options.fstype, trim, size_bytes=present)
 
     def expand(self, volume: Volume[Any], size: Size) -> None:
         """Grow the image in place; the loop device and the file system on it are the host's."""

@@ -97,10 +97,8 @@ class NetappSanDriver(
         shared = volume.access is AccessMode.SHARED_READ
         held = self._maps.hold(lun, node_id, machine, shared=shared)
         portals, target = self._luns.portals(held.nodes), self._luns.target()
-        # An ext4 that cannot write its metadata stops, instead of going on with what it lost.
-        stop = ("errors=remount-ro",) if volume.options.fstype == "ext4" else ()
         identity = IscsiLun(portals, target, held.number, lun.serial)
-        return Device(identity, volume.options.fstype, stop, size_bytes=lun.size_bytes)
+        return Device(identity, volume.options.fstype, size_bytes=lun.size_bytes)
 
     def detach(self, volume: Volume[SanOptions], node_id: str) -> None:
         """Unmap the LUN from the node. Already unmapped, or the LUN gone, is success."""

@@ -104,9 +104,8 @@ class VsphereDriver(
 
         def verb(disk: Disk, machines: Machines) -> Device:
             machine = _holding.give(machines, machines.get(node_id), disk, volume.name)
-            stop = ("errors=remount-ro",) if volume.options.fstype == "ext4" else ()
             identity = _holding.identity(machine, disk)
-            return Device(identity, volume.options.fstype, stop, size_bytes=disk.size)
+            return Device(identity, volume.options.fstype, size_bytes=disk.size)
 
         return self._on_disk(volume, verb)
 

@@ -86,7 +86,7 @@ def test_attach_tells_file_system_and_size(driver: LoopDriver) -> None:
     """The host learns what to format with, and how large the disk must be before it does."""
     device = _device(driver, _volume(driver))
     assert (device.fstype, device.size_bytes) == ("ext4", _SMALL)
-    assert device.mount_options == ("errors=remount-ro",)
+    assert device.mount_options == ()
 
 
 def test_size_comes_from_the_configuration(root: Path) -> None:

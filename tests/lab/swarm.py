@@ -60,15 +60,23 @@ def power_cut_under_a_service(node: Node, other: Node, volume: str, **options: s
     return Failover(node, seconds, first.acknowledged(), found, heir)
 
 
-def nothing_is_written_on_return(volume: str, failover: Failover, boot: Callable[[], None]) -> str:
+def nothing_is_written_on_return(
+    volume: str,
+    failover: Failover,
+    start: Callable[[Node], None],
+    switch_on: Callable[[], None] | None = None,
+) -> str:
     """Let the node have its power back, and see it refused what it lost; return the refusal.
 
     Nobody tells its volplug what became of the volume. The service goes on elsewhere, and its log
-    stays exact. `boot` switches the node on, and returns when all that it had runs again.
+    stays exact. `start` starts all that the node had, and waits for none of it; `switch_on` is for
+    a cloud that must hear of the power.
     """
     node, heir = failover.node, failover.by
     first = Writing(node, node.name)
-    boot()
+    (switch_on or node.power_on)()
+    start(node)
+    node.wait_for_daemons()
     refused = node.in_container(volume, f"echo stray >>{LOG}").refused()
     assert f"volume '{volume}' is held by node '{heir.node.name}'" in refused
     held = json.loads(node.volplug("node", "ls").ok())

@@ -231,13 +231,10 @@ def test_a_node_that_gets_its_power_back_writes_nothing(
     cluster: Cluster, door: socket.socket, failover: Failover, tell: Callable[[str], None]
 ) -> None:
     """It is refused what it lost, no disk comes to it, and the service goes on."""
-    node, _ = cluster.nodes
 
-    def boot() -> None:
-        node.power_on()
+    def start(node: Node) -> None:
         cluster.start_daemons(node, backends.ebs(node, door))
-        node.wait_for_daemons()
 
     before = cluster.hypervisor.plugged()
-    tell(nothing_is_written_on_return("served", failover, boot))
+    tell(nothing_is_written_on_return("served", failover, start))
     assert cluster.hypervisor.plugged() == before

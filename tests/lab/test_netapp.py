@@ -212,20 +212,12 @@ def test_a_service_outlives_the_power_of_its_node(
 
 
 def test_a_node_that_gets_its_power_back_writes_nothing(
-    nodes: tuple[Node, Node],
     array: Array,
     start: Callable[[Node], None],
     failover: Failover,
     tell: Callable[[str], None],
 ) -> None:
     """It is refused what it lost, nothing is mapped to it, and the service goes on."""
-    node, _ = nodes
-
-    def boot() -> None:
-        node.power_on()
-        start(node)
-        node.wait_for_daemons()
-
-    tell(nothing_is_written_on_return("served", failover, boot))
+    tell(nothing_is_written_on_return("served", failover, start))
     assert array.counts() == {"luns": 1, "maps": 1}
-    assert node.left_of_iscsi() == []
+    assert failover.node.left_of_iscsi() == []

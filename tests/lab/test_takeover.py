@@ -210,17 +210,7 @@ def test_a_service_outlives_the_power_of_its_node(
 
 
 def test_a_node_that_gets_its_power_back_writes_nothing(
-    nodes: tuple[Node, Node],
-    start: Callable[[Node], None],
-    failover: Failover,
-    tell: Callable[[str], None],
+    start: Callable[[Node], None], failover: Failover, tell: Callable[[str], None]
 ) -> None:
     """It is refused what it lost, and the service goes on."""
-    node, _ = nodes
-
-    def boot() -> None:
-        node.power_on()
-        start(node)
-        node.wait_for_daemons()
-
-    tell(nothing_is_written_on_return("served", failover, boot))
+    tell(nothing_is_written_on_return("served", failover, start))

@@ -15,7 +15,11 @@ from tests.lab.cluster import Cluster
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.lab import Lab
 from tests.lab.node import Node
-from tests.lab.swarm import Failover, power_cut_under_a_service
+from tests.lab.swarm import (
+    Failover,
+    nothing_is_written_on_return,
+    power_cut_under_a_service,
+)
 from tests.lab.writing import Takeover, Writing, numbered, take_over
 from tests.vsphere.vcenter import NODES, Vcenter, build, running
 
@@ -153,11 +157,10 @@ def test_nothing_is_left_when_the_volumes_are_deleted(cluster: Cluster, vcenter:
 
 @pytest.fixture(scope="module")
 def start(cluster: Cluster, vcenter: Vcenter, door: socket.socket) -> Callable[[Node], None]:
-    """How all that a node of the cluster has is started."""
+    """How all that a node of the cluster has is started; nobody waits for it."""
 
     def start(node: Node) -> None:
         cluster.start_daemons(node, backends.vsphere(node, door, vcenter))
-        node.wait_for_daemons()
 
     return start
 
@@ -171,6 +174,7 @@ def third(
     vcenter.tell(machine=NODES[2], uuid=node.uuid)
     hypervisor.adopt(node.uuid, node)
     start(node)
+    node.wait_for_daemons()
     return node
 
 
@@ -198,3 +202,20 @@ def test_a_service_outlives_the_power_of_its_node(
     found = promises.condemned(other, "served")
     assert found["node"] == third.name
     tell(f"{failover}; condemned: {found['reason']}")
+
+
+def test_a_node_that_gets_its_power_back_writes_nothing(
+    cluster: Cluster,
+    vcenter: Vcenter,
+    start: Callable[[Node], None],
+    failover: Failover,
+    tell: Callable[[str], None],
+) -> None:
+    """Switched on by its administrator, it is refused what it lost, and no disk comes to it."""
+    before = cluster.hypervisor.plugged()
+
+    def switch_on() -> None:
+        vcenter.power_on(NODES[2])
+
+    tell(nothing_is_written_on_return("served", failover, start, switch_on))
+    assert cluster.hypervisor.plugged() == before

@@ -1,6 +1,7 @@
 """Real disks that must not be formatted, checked or mounted, and what is told about them."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -11,7 +12,7 @@ from tests.linux.conftest import Machine, namespace, umount
 from tests.machine import need_program
 from volplug.errors import DeadlineExceeded, HostError, Unsupported
 from volplug.host import Filesystem, Formatted
-from volplug.linux import LinuxHost, probe
+from volplug.linux import LinuxHost, mountinfo, probe
 from volplug.linux.disk import Disk
 from volplug.options import Size
 from volplug.source import Device, LoopFile
@@ -117,6 +118,14 @@ def test_damaged_file_system_is_not_mounted(host: LinuxHost, image: Image) -> No
     with pytest.raises(HostError, match=r"damaged.*copy the disk, run `fsck.ext4"):
         known.stage(host, "v", image.source)
     assert host.path("v") is None
+
+
+def test_ext4_stops_at_an_error(host: LinuxHost, machine: Machine, image: Image) -> None:
+    """Whatever its driver asked for, it will be written no more once its metadata cannot be."""
+    Known().stage(host, "v", image.source)
+    mount = mountinfo.read().at(machine.mount_dir / "v")
+    assert mount
+    assert "errors=remount-ro" in mount.super_options
 
 
 def test_unclean_unmount_is_mended(host: LinuxHost, image: Image, tmp_path: Path) -> None:
@@ -228,6 +237,21 @@ def test_grow_wants_the_disk_to_be_large(
     Known().stage(host, "v", image.source)
     with pytest.raises(DeadlineExceeded, match="to show 640 MiB"):
         host.grow("v", Size(640 * _MIB))
+
+
+def test_disk_in_use_outlives_a_change_of_its_options(
+    host: LinuxHost, machine: Machine, image: Image, tmp_path: Path
+) -> None:
+    """Another release may ask for other mount options, and it is the same disk still."""
+    known = Known()
+    path = known.stage(host, "v", replace(image.source, mount_options=("noatime",)))
+    assert known.stage(host, "v", image.source) == path
+    target = tmp_path / "target"
+    target.mkdir()
+    with namespace(f"mount --bind {path} {target}"):
+        machine.vanish("v")
+        assert known.stage(host, "v", image.source) == path
+        assert len(machine.attached()) == 1
 
 
 def test_two_containers_keep_a_restaged_disk(

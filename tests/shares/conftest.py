@@ -10,8 +10,10 @@ from tests.machine import need_program, need_root
 from tests.rigs.ganesha import Ganesha, export
 from tests.rigs.gluster import Gluster
 from tests.rigs.network import Network
+from tests.shares.volumes import on
 from volplug.trees.local import LocalTree
 from volplug.trees.remote import RemoteTree, module
+from volplug.trees.subdirectories import Subdirectories
 from volplug.trees.tree import Tree
 
 KINDS = ["local", "child", "libnfs", "gfapi"]
@@ -104,6 +106,12 @@ def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tree]:
     _clear(remote)
     yield remote
     remote.close()
+
+
+@pytest.fixture
+def share(tree: Tree) -> Subdirectories:
+    """Give a share with no volume on it."""
+    return on(tree)
 
 
 def _remote(request: pytest.FixtureRequest, tmp_path: Path) -> RemoteTree:

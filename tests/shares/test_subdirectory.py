@@ -13,12 +13,12 @@ import pytest
 from tests.rigs.ganesha import Ganesha
 from tests.rigs.network import run, until
 from tests.shares.conftest import nfs_tree
+from tests.shares.volumes import below, emptied, on
 from volplug.errors import (
     AccessDenied,
     Exhausted,
     InvalidOptions,
     Unavailable,
-    VolplugError,
     VolumeExists,
     VolumeNotFound,
 )
@@ -42,33 +42,6 @@ NAMES = [
     "x" * 128,
     "x" * 127,
 ]
-
-
-@pytest.fixture
-def share(tree: Tree) -> Subdirectories:
-    """Give a share with no volume on it."""
-    return on(tree)
-
-
-def on(tree: Tree, *, archive_days: float = 30, purge_rate_per_s: int = 2000) -> Subdirectories:
-    """Return the volumes of a tree, as a process that has just started sees them."""
-    return Subdirectories(
-        tree,
-        share="the share",
-        cure="ask its owner",
-        archive_days=archive_days,
-        purge_rate_per_s=purge_rate_per_s,
-    )
-
-
-def below(tree: Tree, path: str) -> list[str]:
-    """Return what is in a directory of ours."""
-    return sorted(entry.name for entry in tree.entries(path))
-
-
-def emptied(share: Subdirectories) -> None:
-    """Wait until nothing is left in the trash."""
-    until(lambda: not below(share.tree, ".volplug/trash"), "the trash to be empty")
 
 
 @pytest.mark.parametrize("count", [2, 10])
@@ -173,40 +146,6 @@ def test_archive_expires_and_retained_data_does_not(share: Subdirectories) -> No
     on(share.tree, archive_days=-1).trash.empty()
     assert below(share.tree, ".volplug/archived") == []
     assert len(below(share.tree, ".volplug/retained")) == 1
-
-
-def test_adopted_directory_is_never_deleted(share: Subdirectories) -> None:
-    """An adopted directory is used as it is, and given back untouched, whatever on_delete says."""
-    share.tree.mkdir("projects")
-    share.tree.mkdir("projects/web")
-    share.tree.write("projects/web/index", "precious")
-    handle = share.adopt("web", "projects/web")
-    assert share.adopt("web", "projects/web") == handle
-    assert share.check("web", handle) == "projects/web"
-    with pytest.raises(VolumeExists, match="already volume 'web'"):
-        share.adopt("again", "projects/web")
-    for on_delete in OnDelete:
-        share.delete("web", handle, on_delete)
-    emptied(share)
-    assert share.tree.read("projects/web/index") == "precious"
-    assert share.adopt("again", "projects/web") == handle
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [("..", InvalidOptions), ("a/../..", InvalidOptions), ("/etc", InvalidOptions),
-     (".", InvalidOptions), ("v", InvalidOptions), ("v/data", InvalidOptions),
-     (".volplug/trash", InvalidOptions), ("file", InvalidOptions), ("missing", VolumeNotFound),
-     ("link", InvalidOptions), ("link/hosts", InvalidOptions)],
-)  # fmt: skip
-def test_only_a_directory_inside_is_adopted(
-    tmp_path: Path, path: str, kind: type[VolplugError]
-) -> None:
-    """What is outside, ours, no directory, or behind a symlink cannot be adopted."""
-    (tmp_path / "file").touch()
-    (tmp_path / "link").symlink_to("/etc")
-    with pytest.raises(kind):
-        on(LocalTree(tmp_path)).adopt("data", path)
 
 
 def test_purge_follows_no_symlink(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_fence_is_power_off_and_removal(
     assert NODES[0] in proof
     assert other.attachments(held) == []
     other.attach(held, other.node_id())
-    vcenter.tell(machine=NODES[0], power="poweredOn")  # as HA or somebody might
+    vcenter.power_on(NODES[0])  # as HA or somebody might
     assert vcenter.disks()[0]["held_by"] == [NODES[1]]
 
 
@@ -96,7 +96,7 @@ def test_fence_again_after_restart_spares_the_machine(
 ) -> None:
     """A fence that is repeated when the node is back does not switch it off again."""
     other.fence(held, driver.node_id())
-    vcenter.tell(machine=NODES[0], power="poweredOn")
+    vcenter.power_on(NODES[0])
     other.fence(held, driver.node_id())
     assert vcenter.power(NODES[0]) == "poweredOn"
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.machine import need_directory, need_program
+from tests.rigs.network import until
 from volplug.sdk import Secret, Size
 from volplug_vsphere import VsphereConfig, VsphereDriver
 
@@ -85,6 +86,16 @@ class Vcenter:
     def power(self, machine: str) -> str:
         """Return whether a machine runs."""
         return str(self.tell()["machines"][machine]["power"])
+
+    def power_on(self, machine: str) -> None:
+        """Switch a machine on, as its administrator does."""
+        uuid = self.uuid(machine)
+
+        def switch_on(content: Any) -> None:
+            content.searchIndex.FindByUuid(None, uuid, True, False).PowerOnVM_Task()
+
+        self.driver(machine)._session.steadily(switch_on)
+        until(lambda: self.power(machine) == "poweredOn", f"{machine} to be on")
 
     def disks(self) -> list[dict[str, Any]]:
         """List the first class disks."""

@@ -57,6 +57,7 @@ class Ext4(Kind):
     """ext4, checked before each mount, which takes no time after a clean unmount."""
 
     name = "ext4"
+    # If it cannot write its metadata it stops, instead of going on with what it lost.
     mount_options = ("errors=remount-ro",)
 
     def make(self, disk: Disk, uuid: str) -> None:

@@ -10,7 +10,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from volplug.command import on_behalf
@@ -285,7 +284,7 @@ def _require_same(name: str, staged: Staged, source: Source, *, read_only: bool)
 
 
 def _is_same(one: Source, other: Source) -> bool:
-    """Whether two sources name the same; a disk may have grown since."""
+    """Whether two sources name the same; a disk may have grown since, or have other options."""
     if isinstance(one, Device) and isinstance(other, Device):
-        return replace(one, size_bytes=0) == replace(other, size_bytes=0)
+        return (one.identity, one.fstype) == (other.identity, other.fstype)
     return one == other

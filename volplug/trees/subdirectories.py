@@ -14,7 +14,6 @@ made reads whose it is. An adopted directory is never renamed or removed by anyt
 """
 
 import errno
-import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,7 +28,9 @@ from volplug.errors import (
     VolumeExists,
     VolumeNotFound,
 )
+from volplug.trees import claims
 from volplug.trees import handle as tree_handle
+from volplug.trees.claims import Claims
 from volplug.trees.handle import OURS
 from volplug.trees.note import read_note, write_note
 from volplug.trees.options import OnDelete, Ownership, SubdirectoryOptions
@@ -84,6 +85,7 @@ class Subdirectories:
             archive_days=archive_days,
             rate_per_s=purge_rate_per_s,
         )
+        self._claims = Claims(tree, self.trash, share)
 
     def make(self, name: str, options: SubdirectoryOptions) -> str:
         """Do what `create`, or for `path=` what `adopt` does, and return the handle."""
@@ -131,21 +133,14 @@ class Subdirectories:
         """Use a directory that is there, and never delete it; return its handle.
 
         Raises InvalidOptions if it is not a directory inside the share, or if volplug's own
-        directories are meant, and VolumeExists if another volume has adopted it.
+        directories are meant, and VolumeExists if another volume has adopted it, or one above or
+        below it.
         """
-        claim = _claim(tree_handle.adoptable(path))
+        tree_handle.adoptable(path)
         with self._explained(name):
             self._check_chain(name, path)
             self._lay_out()
-            with suppress(FileExistsError):
-                self.tree.mkdir(claim)
-            owner = read_note(self.tree, f"{claim}/volume").get("name", name)
-            if owner != name:
-                raise VolumeExists(
-                    f"volume '{name}': the directory '{path}' of {self._share} is already "
-                    f"volume '{owner}'; remove that volume first"
-                )
-            write_note(self.tree, f"{claim}/volume", {"name": name, "path": path})
+            self._claims.take(name, path)
         return tree_handle.of_adopted(path)
 
     def path(self, handle: str) -> str:
@@ -171,7 +166,7 @@ class Subdirectories:
         with self._explained(name):
             self._lay_out()
             if tree_handle.is_adopted(handle):
-                self.trash.throw(_claim(path), "claim")
+                self._claims.give_back(path)
             else:
                 self.trash.throw(path, handle, into=_PLACES[on_delete])
                 with suppress(FileNotFoundError):
@@ -267,9 +262,5 @@ class Subdirectories:
 
 def _note(handle: str) -> str:
     if tree_handle.is_adopted(handle):
-        return f"{_claim(tree_handle.path(handle))}/note"
+        return f"{claims.place_of(tree_handle.path(handle))}/note"
     return f"{OURS}/volumes/{handle}"
-
-
-def _claim(path: str) -> str:
-    return f"{OURS}/adopted/{hashlib.sha256(path.encode()).hexdigest()[:32]}"

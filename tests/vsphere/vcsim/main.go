@@ -11,8 +11,8 @@
 // has any. That a disk with snapshots is written to another file is not kept.
 //
 // With a hypervisor (`-hypervisor`, see tests/lab) its machines are guests: attaching, detaching and
-// growing a disk, and cutting the power, happen to them. Then a disk bears the first 16 digits of its
-// UUID, for QEMU shows no more; a machine that was switched off is not started again; copies are empty.
+// growing a disk, and switching the power off and on, happen to them. Then a disk bears the first 16
+// digits of its UUID, for QEMU shows no more, and copies are empty.
 //
 // It cannot tell how long an ESXi host keeps a lock after its death, what a hot-removed disk looks
 // like to a guest, or how storage policies, vSAN and storage vMotion behave. Files are empty.
