@@ -30,9 +30,9 @@ class Streams(LoadScopeScheduling):  # type: ignore[misc]  # see its import
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> Streams:
-    """Hand the tests out by their streams."""
-    return Streams(config)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Streams:
+    """Hand the tests out by their streams; the log is for those who debug pytest-xdist."""
+    return Streams(config, log)
 
 
 def pytest_configure() -> None:
