@@ -1,7 +1,9 @@
 """A network that never leaves this machine: a bridge, and hosts that are network namespaces.
 
 Servers for tests run in a host of their own, so that they have the usual ports, an address that
-their clients see, and a name under which all they started can be ended again.
+their clients see, and a name under which all they started can be ended again. The bridge is in a
+namespace too, where the firewall of a Docker Engine on this machine, which drops what is forwarded
+between others' ports, has no say.
 """
 
 import os
@@ -13,7 +15,8 @@ from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
 
-_BRIDGE_ADDRESS = 254
+_BRIDGE = "bridge"
+_MACHINE_ADDRESS = 254
 _NUMBERS = 250
 
 
@@ -23,20 +26,24 @@ class Network:
     def __init__(self) -> None:
         number = _free_number()
         self.prefix = f"10.213.{number}"
-        self.address = f"{self.prefix}.{_BRIDGE_ADDRESS}"
+        self.address = f"{self.prefix}.{_MACHINE_ADDRESS}"
         self._name = f"vpg{number}"
         self._hosts: list[Host] = []
-        self._joined: set[int] = set()
         # A bridge takes the lowest address of its ports for its own, and so changes it as they come
         # and go; whoever remembers the last one talks to nobody for half a minute.
-        ip("link", "set", self._name, "address", f"02:00:0a:d5:{number:02x}:fe")
+        address = f"02:00:0a:d5:{number:02x}:fe"
+        ip("-n", self._name, "link", "add", _BRIDGE, "address", address, "type", "bridge")
+        ip("-n", self._name, "link", "set", _BRIDGE, "up")
+        self._plug("machine", self._name, str(os.getpid()))
         ip("address", "add", f"{self.address}/24", "dev", self._name)
         ip("link", "set", self._name, "up")
 
     def host(self, number: int) -> "Host":
         """Add a host with that number as its address."""
-        host = Host(f"{self._name}n{number}", f"{self.prefix}.{number}", self._name)
+        host = Host(f"{self._name}n{number}")
         self._hosts.append(host)
+        self._plug(_port(number), "eth0", host.name)
+        host.settle(f"{self.prefix}.{number}")
         return host
 
     def join(self, process: int, number: int) -> None:
@@ -44,11 +51,9 @@ class Network:
 
         The kernel takes its time for that, so what is left of an earlier one is removed before.
         """
-        link = self._link(number)
-        remove(link)
-        self._joined.add(number)
-        ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(process))
-        ip("link", "set", link, "master", self._name, "up")
+        if self._has(_port(number)):
+            ip("-n", self._name, "link", "delete", _port(number))
+        self._plug(_port(number), "eth0", str(process))
         for words in (
             ("address", "add", f"{self.prefix}.{number}/24", "dev", "eth0"),
             ("link", "set", "eth0", "up"),
@@ -57,29 +62,42 @@ class Network:
 
     def unplug(self, number: int) -> None:
         """Pull the cable of one that joined: nothing passes, and nobody is told."""
-        ip("link", "set", self._link(number), "down")
+        ip("-n", self._name, "link", "set", _port(number), "down")
 
     def plug_in(self, number: int) -> None:
         """Plug it in again; plugged in already is success."""
-        ip("link", "set", self._link(number), "up")
+        ip("-n", self._name, "link", "set", _port(number), "up")
 
     def close(self) -> None:
-        """End everything that runs in the hosts, and remove them."""
+        """End everything that runs in the hosts, and remove them; all cables end with the bridge's.
+
+        The kernel takes its time for that, too.
+        """
         for host in self._hosts:
             host.close()
-        for number in self._joined:
-            remove(self._link(number))
-        ip("link", "delete", self._name)
+        ip("netns", "delete", self._name)
+        until(lambda: not _exists(self._name), "the end of the network's cables", 60)
 
-    def _link(self, number: int) -> str:
-        return f"{self._name}p{number}"
+    def _plug(self, port: str, end: str, where: str) -> None:
+        """Lay a cable from a port of the bridge to a namespace, by its name or a process in it."""
+        ip("-n", self._name, "link", "add", port, "type", "veth", "peer", "name", end,
+           "netns", where)  # fmt: skip
+        ip("-n", self._name, "link", "set", port, "master", _BRIDGE, "up")
+
+    def _has(self, port: str) -> bool:
+        words = ["ip", "-n", self._name, "link", "show", port]
+        return not subprocess.run(words, capture_output=True, check=False, timeout=60).returncode
+
+
+def _port(number: int) -> str:
+    return f"port{number}"
 
 
 _tried = count(os.getpid())
 
 
 def _free_number() -> int:
-    """Make a bridge under a number that no other run of tests has at the moment.
+    """Make a namespace for a bridge under a number that no other run of tests has at the moment.
 
     Nor did this one have it before, as long as there are others: a link outlives the name of its
     namespace for as long as the kernel takes to clear that away.
@@ -87,25 +105,32 @@ def _free_number() -> int:
     for number in (each % _NUMBERS for each in islice(_tried, _NUMBERS)):
         name = f"vpg{number}"
         if not any(_left_of(name)):
-            ip("link", "add", name, "type", "bridge")
+            ip("netns", "add", name)
             return number
-    raise AssertionError(f"{_NUMBERS} networks are left over: ip link delete vpg…")
+    raise AssertionError(f"{_NUMBERS} networks are left over: ip netns delete vpg…")
 
 
 def _left_of(name: str) -> Iterator[Path]:
     for place in ("/sys/class/net", "/run/netns"):
         yield from Path(place).glob(name)
-        yield from Path(place).glob(f"{name}[np]*")
+        yield from Path(place).glob(f"{name}n*")
+
+
+def _exists(link: str) -> bool:
+    """Say whether this machine has a link of that name."""
+    return Path(f"/sys/class/net/{link}").exists()
 
 
 class Host:
     """A network namespace with one address."""
 
-    def __init__(self, name: str, address: str, bridge: str) -> None:
-        self.name, self.address = name, address
+    def __init__(self, name: str) -> None:
+        self.name, self.address = name, ""
         ip("netns", "add", name)
-        ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
-        ip("link", "set", name, "master", bridge, "up")
+
+    def settle(self, address: str) -> None:
+        """Take an address on the cable that was laid here."""
+        self.address = address
         self.run("ip", "address", "add", f"{address}/24", "dev", "eth0")
         self.run("ip", "link", "set", "eth0", "up")
         self.run("ip", "link", "set", "lo", "up")
@@ -133,7 +158,6 @@ class Host:
         self.send(signal.SIGKILL)
         until(lambda: not self.processes(), "the end of the host's processes")
         ip("netns", "delete", self.name)
-        remove(self.name)
 
 
 def run(*words: str | os.PathLike[str]) -> str:
@@ -146,17 +170,6 @@ def run(*words: str | os.PathLike[str]) -> str:
 def ip(*words: str) -> str:
     """Run iproute2's command."""
     return run("ip", *words)
-
-
-def exists(link: str) -> bool:
-    """Say whether this machine has a link of that name."""
-    return Path(f"/sys/class/net/{link}").exists()
-
-
-def remove(link: str) -> None:
-    """Remove a link; one that is gone, or goes in this moment with its other end, is success."""
-    if exists(link):
-        subprocess.run(["ip", "link", "delete", link], capture_output=True, check=False, timeout=60)
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
