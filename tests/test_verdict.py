@@ -365,6 +365,18 @@ def test_word_that_stands_in_both_places_is_told_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("leases", "others", "told"),
+    [((THEIRS,), ("b",), True), ((THEIRS,), (), False), ((), ("b",), False)],
+)
+def test_waiters_elsewhere_are_not_hidden(
+    leases: tuple[Lease, ...], others: tuple[str, ...], *, told: bool
+) -> None:
+    """Where another node may wait for a lease, the answer says that it does not know of it."""
+    facts = replace(FACTS, leases=leases, others=others)
+    assert ("not shown here" in answer(facts).not_shown) is told
+
+
+@pytest.mark.parametrize(
     ("operation", "entries", "waits"),
     [
         ("mount for 3 s", (noted(Event.WAIT, Outcome.BEGUN),), True),

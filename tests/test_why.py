@@ -1,11 +1,13 @@
 """The promises of `why` on a node that runs: the answer begins as the Mount's refusal does."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from tests.small_node import SmallNode
+from volplug.admin import views
 from volplug.backends import Backends
 from volplug.deadline import deadline, wait_until
 from volplug.errors import HeldElsewhere, Unavailable, VolplugError
@@ -157,6 +159,21 @@ def test_who_waits_is_told_meanwhile(node: SmallNode, other: SmallNode) -> None:
         waiting.result()
     assert Event.WAIT in told
     assert why(node).waiting == ()
+
+
+def test_waiters_of_other_nodes_are_said_not_to_be_shown(node: SmallNode, other: SmallNode) -> None:
+    """The operator is told under `waiting` that a node knows its own waiters only."""
+    other.leases.renew()
+    node.service.mount("data", "c1")
+    shown = views.why(asdict(why(node)))
+    assert "waiting" in shown
+    assert "Mounts that wait on other nodes are not shown here" in shown
+
+
+def test_one_node_has_no_waiters_elsewhere(node: SmallNode) -> None:
+    """Where no other node is known, nothing is said of them."""
+    node.service.mount("data", "c1")
+    assert "waiting" not in views.why(asdict(why(node)))
 
 
 def test_store_that_is_down(node: SmallNode, monkeypatch: pytest.MonkeyPatch) -> None:

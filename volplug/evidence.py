@@ -64,6 +64,7 @@ def collect(node: Node, mounts: Mounts, name: str) -> Facts:
         backend_trouble=trouble or _trouble(record, driver),
         entries=tuple(_of_this_life(node.journal.entries(name))),
         stale=tuple(volume for volume, _ in stale or ()),
+        others=tuple(one.node for one in nodes or () if one.node != node.name),
     )
     return replace(facts, takeover=_ways(node, facts, nodes or []))
 

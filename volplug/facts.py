@@ -37,7 +37,8 @@ class Ways:
 class Facts:
     """All that one node knows of a volume; `entries` are its journal's, oldest first.
 
-    `stale` are the volumes that were taken from this node and may still be mounted on it.
+    `stale` are the volumes that were taken from this node and may still be mounted on it; `others`
+    are the nodes besides this one that the store knows.
     """
 
     volume: str
@@ -56,6 +57,7 @@ class Facts:
     backend_trouble: str = ""
     entries: tuple[Entry, ...] = ()
     stale: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     def mine(self) -> Lease | None:
         """Return the lease that this node holds, one that was taken away included."""

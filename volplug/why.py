@@ -34,6 +34,7 @@ class Answer:
     holders: tuple[Holder, ...]
     used_by: tuple[str, ...]
     waiting: tuple[str, ...]
+    not_shown: str
     tried: tuple[str, ...]
     backend_trouble: str
 
@@ -46,6 +47,7 @@ def answer(facts: Facts) -> Answer:
         holders=tuple(_holder(facts, lease) for lease in facts.leases),
         used_by=tuple(row.mount_id for row in facts.users),
         waiting=tuple(_waiting(facts)),
+        not_shown=_not_shown(facts),
         tried=tuple(_tried(facts)),
         backend_trouble=facts.backend_trouble,
     )
@@ -58,6 +60,13 @@ def _waiting(facts: Facts) -> Iterator[str]:
     ]
     if facts.operation.startswith("mount") and waits and waits[-1].event is Event.WAIT:
         yield f"a Mount on node '{facts.node}' since {in_utc(waits[-1].at)}"
+
+
+def _not_shown(facts: Facts) -> str:
+    """Say that others may wait too, whose Mounts are in no store: each node knows its own."""
+    if not facts.leases or not facts.others:
+        return ""
+    return "Mounts that wait on other nodes are not shown here: ask there"
 
 
 def _tried(facts: Facts) -> list[str]:

@@ -200,6 +200,9 @@ def test_without_a_guard_nothing_is_begun_while_others_count_on_it(
     with pytest.raises(Unavailable, match="guard"):
         agent.arm()
     agent.wait(Level.NONE)
+    with pytest.raises(Unavailable, match="guard"):
+        agent.arm()  # the renewal that was to say so may not have been heard
+    agent.client.renewed()
     agent.arm()
     agent.startable = True
     agent.wait(Level.PROCESS)

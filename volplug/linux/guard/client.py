@@ -62,7 +62,7 @@ class GuardClient:
         self._journal = journal or Journal()
         self._most = most
         self._level = Level.NONE
-        self._told = Level.NONE
+        self._told = self._saying = Level.NONE
         self._mine: dict[str, tuple[int, bool]] = {}
         self._stopped: set[tuple[str, int]] = set()
         self._process = 0
@@ -83,12 +83,18 @@ class GuardClient:
         threading.Thread(target=self._watch, name="guard", daemon=True).start()
 
     def level(self) -> Level:
-        """Return what may be told of this node now; it is remembered as told."""
-        self._told = self._level
-        return self._level
+        """Return what may be told of this node now.
+
+        A higher one counts as told at once, a lower one once a renewal is acknowledged: until then
+        the store may say either, and others count on the higher one.
+        """
+        self._saying = self._level
+        self._told = max(self._told, self._saying)
+        return self._saying
 
     def renewed(self) -> None:
         """Tell the guard of the last renewal; one that does not hear is not counted on."""
+        self._told = self._saying
         try:
             self._ask({"do": "renew", "base_s": self._renewed_s()})
         except VolplugError as error:
