@@ -48,7 +48,7 @@ def why(found: Mapping[str, Any]) -> str:
     lines = [shown(verdict["sentence"]), ""]
     lines += _lines("held", [_holder(one) for one in found["holders"]] or ["by nobody"])
     lines += _lines("used", [f"as {one}" for one in found["used_by"]])
-    waiting = [*found["waiting"], found["not_shown"]]
+    waiting = [*found["waiting"], found.get("not_shown", "")]
     lines += _lines("waiting", [one for one in waiting if one])
     lines += _lines("tried", found["tried"])
     if found["backend_trouble"] not in ("", verdict["sentence"]):
