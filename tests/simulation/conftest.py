@@ -9,11 +9,11 @@ import pytest
 _NICEST = 19
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def nice() -> Iterator[None]:
     """Run these tests, where others run beside them, when no processor is wanted by those.
 
-    Afterwards the worker may get another stream, if it is allowed to be quick again.
+    Afterwards the worker gets another stream, and is quick again if it may.
     """
     if "PYTEST_XDIST_WORKER" not in os.environ:
         yield
