@@ -61,7 +61,7 @@ def lay_out(directory: Path, image: Image) -> Seed:
 
 
 def _compile(seed: Path, image: Image) -> None:
-    """Have the guests' Python compile what they import: emulated, it takes each half a minute.
+    """Have the guests' Python compile what they import, which is slow on an emulated processor.
 
     It runs here, off the image; a kernel that cannot mount that leaves the work to the guests.
     """

@@ -1,12 +1,14 @@
-"""Claims of directories that were there before: no part of one is ever two volumes'.
+"""Claims of directories that were there before, so that no part of one is two volumes'.
 
     .volplug/adopted/KEY/volume     whose the directory is, and its path
     .volplug/adopted/KEY/note       what else is known of the volume
 
 Whoever claims a directory writes that down first and looks for others afterwards, so that two at
 once cannot miss each other. Until then the claim is `tentative`: it counts for others, but its own
-volume looks again if a crash has cut it short. Of more claims than `Tree.entries` lists at once,
-only that many are looked at.
+volume looks again if a crash has cut it short.
+
+Two limits: of more claims than `Tree.entries` lists at once, only that many are looked at; and two
+volumes that claim the very same directory in the same moment may both find it free.
 """
 
 import hashlib
