@@ -1,19 +1,14 @@
-"""The gluster command: quotas of directories, and who may mount which directory.
+"""The gluster command: what a cluster says of its servers, bricks and clients, and changes to it.
 
 It speaks XML and may report failure with exit code 0. `--remote-host` can only read, so changes
-need the command on a server of the cluster, or a way to it such as `ssh` (backends-file 3.2). The
-list of allowed clients is one text for the whole volume, rewritten each time under a turn.
+need the command on a server of the cluster, or a way to it such as `ssh` (backends-file 3.2).
 """
 
-import re
-import socket
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from volplug.sdk import HostError, Tree, Unavailable, by_way_of, deadline, run, turn, wait_until
+from volplug.sdk import HostError, Unavailable, by_way_of, deadline, run, wait_until
 
-_RULE = re.compile(r"(/[^(),]*)\(([^()]*)\)")
-_KEY = "auth.allow"
 _BUSY = ("Another transaction", "Locking failed")
 _LIMIT_S = 30.0
 """How long one command may take, others' before it included."""
@@ -22,47 +17,47 @@ _LIMIT_S = 30.0
 class Cluster:
     """One Gluster volume, as its administrator sees it."""
 
-    def __init__(self, command: Sequence[str], volume: str, admins: Sequence[str]) -> None:
-        self._command, self.volume, self._admins = tuple(command), volume, tuple(admins)
+    def __init__(self, command: Sequence[str], volume: str) -> None:
+        self._command, self.volume = tuple(command), volume
 
     def option(self, name: str) -> str:
         """Return a setting of the volume, without the note that it is the default."""
         value = self._ask("volume", "get", self.volume, name).findtext(".//Value") or ""
         return value.removesuffix("(DEFAULT)").strip()
 
+    def set_option(self, name: str, value: str) -> None:
+        """Change a setting on all servers, which then tell their bricks."""
+        self._ask("volume", "set", self.volume, name, value)
+
     def limit(self, path: str, size_bytes: int) -> None:
         """Limit a directory to that many bytes; repeating is success."""
         self._ask("volume", "quota", self.volume, "limit-usage", f"/{path}", f"{int(size_bytes)}")
 
-    def clients(self, path: str) -> list[str]:
-        """Return the addresses that may mount the directory, as the cluster has it."""
-        return self._rules().get(f"/{path}", [])
+    def bricks(self) -> list[str]:
+        """Return the names of the volume's bricks, `HOST:PATH`."""
+        found = [one.text or "" for one in self._ask("volume", "info", self.volume).iter("name")]
+        return [name for name in found if ":/" in name]
 
-    def allow(self, tree: Tree, path: str, address: str) -> None:
-        """Let an address mount the directory; that it may already is success."""
-        if address not in self.clients(path):
-            with turn(tree, _KEY):
-                rules = self._rules()
-                rules[f"/{path}"] = sorted({*rules.get(f"/{path}", []), address})
-                self._write(rules)
+    def connections(self) -> ET.Element:
+        """Return what each brick says of who is connected to it."""
+        return self._ask("volume", "status", self.volume, "clients")
 
-    def refuse(self, tree: Tree, path: str, address: str | None) -> None:
-        """Take the directory from an address, or from all; nothing to take is success.
+    def calls(self) -> str:
+        """Return what each brick says of the calls that it works on, in the command's own words.
 
-        All servers have the rule when this returns, and disconnect clients by it; a write that is
-        under way may still end. Raises Unavailable when a server does not answer the others.
+        Its XML of this ends after the first brick (Gluster 10.3). While another change is under way
+        no brick is in the answer.
         """
-        with turn(tree, _KEY):
-            rules = self._rules()
-            left = [one for one in rules.get(f"/{path}", []) if address and one != address]
-            if left != rules.get(f"/{path}", []):
-                self._write({**rules, f"/{path}": left})
-        left = self.clients(path)
-        if address in left or (address is None and left):
-            raise Unavailable(f"{_KEY} of Gluster volume {self.volume!r} was changed meanwhile")
+        words = ("--mode=script", "volume", "status", self.volume, "callpool")
+        with deadline(_LIMIT_S):
+            return run(by_way_of(self._command, words), expect=range(256)).stdout
 
-    def check_peers(self) -> None:
-        """Raise Unavailable unless all servers are there to obey a change."""
+    def check_peers(self) -> set[str]:
+        """Return all servers but the one that is asked; raises Unavailable if one is not there.
+
+        It could not obey a change.
+        """
+        peers = set()
         for peer in self._ask("peer", "status").iter("peer"):
             if peer.findtext("connected") != "1":
                 raise Unavailable(
@@ -70,33 +65,8 @@ class Cluster:
                     "whether its bricks still serve the node: start its glusterd, or power the "
                     "server off and detach it"
                 )
-
-    def check_client(self, address: str) -> None:
-        """Raise Unavailable if the address is a server's: its own mounts log in by a password.
-
-        No rule about addresses is asked for them, so that they write on (seen with Gluster 10.3).
-        """
-        names = [one.text or "" for one in self._ask("volume", "info", self.volume).iter("name")]
-        for host in {name.rpartition(":")[0] for name in names if ":/" in name}:
-            try:
-                found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
-            except OSError as error:
-                raise Unavailable(f"the Gluster server {host} has no address: {error}") from error
-            if address in found:
-                raise Unavailable(
-                    f"{address} is the Gluster server {host}, whose own mounts auth.allow does not "
-                    "end: power it off, and confirm that with `volplug lease evict`"
-                )
-
-    def _rules(self) -> dict[str, list[str]]:
-        text = self.option(_KEY)
-        return {path: clients.split("|") for path, clients in _RULE.findall(text)}
-
-    def _write(self, rules: dict[str, list[str]]) -> None:
-        rules = {"/": list(self._admins), **{path: who for path, who in rules.items() if who}}
-        rules["/"] = sorted({*rules["/"], *self._admins})
-        text = ",".join(f"{path}({'|'.join(who)})" for path, who in rules.items())
-        self._ask("volume", "set", self.volume, _KEY, text)
+            peers.add(peer.findtext("hostname") or "")
+        return peers
 
     def _ask(self, *words: str) -> ET.Element:
         """Run the command, once more while somebody else's change is under way."""

@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from ctypes import POINTER, byref, c_void_p
 from typing import Any
 
@@ -20,25 +20,27 @@ from volplug_glusterfs._libgfapi import Dirent, Stat, StatVfs, library
 _PORT = 24007
 _LOOKUPS = 5
 _PAUSES_S = (0.001, 0.002, 0.005, 0.01, 0.02)
+Options = Sequence[tuple[str, str, str]]
+# Whoever looks must see what other nodes did, not what was there a second ago.
+_FRESH: Options = (("*-md-cache", "md-cache-timeout", "0"),)
 _DT_DIR, _DT_UNKNOWN = 4, 0
 
 
 class GfapiTree(Tree):
     """The root of a Gluster volume, through one glfs handle that is never closed."""
 
-    def __init__(self, volume: str, ping_timeout_s: int, servers: list[str]) -> None:
+    def __init__(
+        self, volume: str, ping_timeout_s: int, servers: list[str], options: Options = _FRESH
+    ) -> None:
+        """Connect; `options` are for the translators of the client, as `glfs` takes them."""
         self._lib = library()
         self._volume = volume
         self._fs = c_void_p(self._lib.glfs_new(volume.encode()))
         for server in servers:
             self._lib.glfs_set_volfile_server(self._fs, b"tcp", server.encode(), _PORT)
         self._lib.glfs_set_logging(self._fs, b"/dev/null", 0)
-        for layer, name, value in (
-            (b"*-client-*", b"ping-timeout", str(ping_timeout_s).encode()),
-            # Whoever looks must see what other nodes did, not what was there a second ago.
-            (b"*-md-cache", b"md-cache-timeout", b"0"),
-        ):
-            self._lib.glfs_set_xlator_option(self._fs, layer, name, value)
+        for option in (("*-client-*", "ping-timeout", str(ping_timeout_s)), *options):
+            self._lib.glfs_set_xlator_option(self._fs, *map(str.encode, option))
         if self._lib.glfs_init(self._fs) != 0:
             words = os.strerror(ctypes.get_errno())
             raise Unavailable(

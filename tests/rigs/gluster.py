@@ -1,10 +1,12 @@
 """A real Gluster cluster of one node: a replica-3 volume whose three bricks are on one disk."""
 
 import os
+import re
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.machine import need_program, need_root
@@ -85,6 +87,24 @@ class Gluster:
             with suppress(ProcessLookupError):
                 os.kill(brick, what)
 
+    @contextmanager
+    def uninformed(self, bricks: Sequence[int]) -> Iterator[None]:
+        """Keep bricks, as long as this is entered, from learning new settings; they serve on.
+
+        They are told that there are some, but their question for these gets lost on its way.
+        """
+        need_program("iptables", "iptables")
+        sockets = self.host.run("ss", "-Htnp", "dport = :24007")
+        ports = [_port_of(brick, sockets) for brick in bricks]
+        rule = ("OUTPUT", "-p", "tcp", "--dport", "24007", "-j", "DROP", "--sport")
+        for port in ports:
+            self.host.run("iptables", "-I", *rule, port)
+        try:
+            yield
+        finally:
+            for port in ports:
+                self.host.run("iptables", "-D", *rule, port)
+
     def close(self) -> None:
         """End the cluster."""
         self.host.send(signal.SIGKILL)
@@ -92,6 +112,13 @@ class Gluster:
         for left in Path("/tmp").glob("gglustershd-*.tmp"):  # what glusterd itself forgets
             if left.stat().st_mtime >= self._started_s:
                 left.unlink(missing_ok=True)
+
+
+def _port_of(process: int, sockets: str) -> str:
+    """Return the port from which a process talks to glusterd, by what `ss` tells."""
+    found = re.search(rf":(\d+) +\S+:24007 .*\bpid={process},", sockets)
+    assert found is not None, f"process {process} is not connected to glusterd: {sockets}"
+    return found[1]
 
 
 def _program(process: int) -> str:

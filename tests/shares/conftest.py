@@ -15,6 +15,7 @@ from volplug.trees.local import LocalTree
 from volplug.trees.remote import RemoteTree, module
 from volplug.trees.subdirectories import Subdirectories
 from volplug.trees.tree import Tree
+from volplug_glusterfs import ManagedGlusterConfig
 
 KINDS = ["local", "child", "libnfs", "gfapi"]
 
@@ -37,6 +38,28 @@ def gluster(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Itera
     tested.against(["glusterfs", "glusterfs-managed"], server, "tests/shares/test_glusterfs")
     yield cluster
     cluster.close()
+
+
+@pytest.fixture
+def managed_config(gluster: Gluster, network: Network) -> ManagedGlusterConfig:
+    """Give the managed driver's configuration, quotas allowed and on."""
+    if gluster.cli("volume", "get", gluster.volume, "features.quota").split()[-1] != "on":
+        gluster.cli("volume", "quota", gluster.volume, "enable")
+    return ManagedGlusterConfig(
+        servers=(gluster.host.address,),
+        volume=gluster.volume,
+        ping_timeout_s=5,
+        admin=tuple(gluster.command),
+        admin_addresses=(network.address,),
+        quota=True,
+    )
+
+
+@pytest.fixture
+def open_to_all(gluster: Gluster) -> Iterator[None]:
+    """Let the volume be mounted by everybody again after each test."""
+    yield
+    gluster.cli("volume", "set", gluster.volume, "auth.allow", "*")
 
 
 @pytest.fixture(scope="session")

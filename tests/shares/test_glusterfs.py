@@ -12,7 +12,7 @@ from tests.machine import need_program
 from tests.rigs.gluster import Gluster
 from tests.rigs.network import Network, run, until
 from tests.rigs.service import Service, unified
-from tests.rigs.writer import Writer
+from tests.shares.managed import made, mount_command
 from volplug.deadline import deadline
 from volplug.linux import LinuxHost, cgroup
 from volplug.options import Size, parse
@@ -21,7 +21,6 @@ from volplug.sdk import (
     Exhausted,
     InvalidOptions,
     OnDelete,
-    Share,
     SubdirectoryOptions,
     Unavailable,
     Unsupported,
@@ -37,38 +36,13 @@ from volplug_glusterfs import (
     ManagedGlusterOptions,
 )
 
-pytestmark = pytest.mark.root
-
-AnyVolume = Volume[ManagedGlusterOptions]
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("open_to_all")]
 
 
 @pytest.fixture
 def config(gluster: Gluster) -> GlusterConfig:
     """Give the plain driver's configuration."""
     return GlusterConfig(servers=(gluster.host.address,), volume=gluster.volume, ping_timeout_s=5)
-
-
-@pytest.fixture
-def managed_config(gluster: Gluster, network: Network) -> ManagedGlusterConfig:
-    """Give the managed driver's configuration, quotas allowed and on."""
-    gluster.cli("volume", "quota", gluster.volume, "enable") if gluster.cli(
-        "volume", "get", gluster.volume, "features.quota"
-    ).split()[-1] != "on" else None
-    return ManagedGlusterConfig(
-        servers=(gluster.host.address,),
-        volume=gluster.volume,
-        ping_timeout_s=5,
-        admin=tuple(gluster.command),
-        admin_addresses=(network.address,),
-        quota=True,
-    )
-
-
-@pytest.fixture(autouse=True)
-def open_to_all(gluster: Gluster) -> Iterator[None]:
-    """Let the volume be mounted by everybody again after each test."""
-    yield
-    gluster.cli("volume", "set", gluster.volume, "auth.allow", "*")
 
 
 class TestContract(DriverContract):
@@ -97,19 +71,6 @@ class TestManagedContract(DriverContract, ExpandableContract, FencingContract):
     def options(self) -> ManagedGlusterOptions:
         """Give options with a size."""
         return ManagedGlusterOptions(size=Size.parse("64M"))
-
-
-def made(driver: ManagedGlusterDriver, name: str, **options: object) -> AnyVolume:
-    """Create a volume."""
-    read = parse(ManagedGlusterOptions, options, what="test")
-    handle = driver.create(name, read)
-    return Volume(name, "gluster", handle, AccessMode.SINGLE_WRITER, read)
-
-
-def mount_command(share: Share, place: Path) -> list[str]:
-    """Return the command that mounts a share as the host does."""
-    helper = str(need_program("mount.glusterfs", "glusterfs-client"))
-    return [helper, share.source, str(place), "-o", ",".join(share.mount_options)]
 
 
 @pytest.fixture
@@ -271,59 +232,6 @@ def test_size_that_cannot_be_kept_is_refused(managed_config: ManagedGlusterConfi
     without = ManagedGlusterConfig(**{**vars(managed_config), "quota": False})
     with pytest.raises(Unsupported, match="quota = true"):
         made(ManagedGlusterDriver(without), "any", size="1G")
-
-
-def test_fenced_node_cannot_write(
-    managed_config: ManagedGlusterConfig, network: Network, place: Path, tmp_path: Path
-) -> None:
-    """Once fence has returned, the node's next write fails; its other volume, and others, go on."""
-    other = network.host(4)
-    driver = ManagedGlusterDriver(managed_config)
-    volume, spare = made(driver, "fenced"), made(driver, "spare")
-    (tmp_path / "there").mkdir()
-    (tmp_path / "spare").mkdir()
-    share = driver.attach(volume, other.address)
-    doomed = Writer(other, mount_command(share, tmp_path / "there"), tmp_path / "there")
-    spared = Writer(
-        other,
-        mount_command(driver.attach(spare, other.address), tmp_path / "spare"),
-        tmp_path / "spare",
-    )
-    run(*mount_command(driver.attach(volume, driver.node_id()), place))
-    try:
-        doomed.writes()
-        spared.writes()
-        assert {one.node_id for one in driver.attachments(volume)} == {
-            other.address,
-            network.address,
-        }
-        proof = driver.fence(volume, other.address)
-        fenced_s = time.monotonic()
-        doomed.fails()
-        spared.writes()
-        (place / "mine").write_text("still here")
-        time.sleep(0.5)
-        assert doomed.last_success_s() <= fenced_s
-        assert other.address in proof
-        assert {one.node_id for one in driver.attachments(volume)} == {network.address}
-    finally:
-        doomed.stop()
-        spared.stop()
-        run("umount", place)
-        other.send(signal.SIGKILL)
-    for one in (volume, spare):
-        driver.delete(one)
-
-
-def test_server_is_not_fenced(managed_config: ManagedGlusterConfig, gluster: Gluster) -> None:
-    """A Gluster server's own mounts log in, so that no rule about addresses would end them."""
-    driver = ManagedGlusterDriver(managed_config)
-    volume = made(driver, "servers")
-    driver.attach(volume, gluster.host.address)
-    with pytest.raises(Unavailable, match="is the Gluster server"):
-        driver.fence(volume, gluster.host.address)
-    assert [one.node_id for one in driver.attachments(volume)] == [gluster.host.address]
-    driver.delete(volume)
 
 
 def test_only_attached_nodes_can_mount(
