@@ -9,7 +9,7 @@ from tests import tested
 from tests.machine import need_program, need_root
 from tests.rigs.ganesha import Ganesha, export
 from tests.rigs.gluster import Gluster
-from tests.rigs.network import Network
+from tests.rigs.network import Network, run
 from tests.shares.volumes import on
 from volplug.trees.local import LocalTree
 from volplug.trees.remote import RemoteTree, module
@@ -53,6 +53,16 @@ def managed_config(gluster: Gluster, network: Network) -> ManagedGlusterConfig:
         admin_addresses=(network.address,),
         quota=True,
     )
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """Give a mountpoint."""
+    place = tmp_path / "mnt"
+    place.mkdir()
+    yield place
+    if f" {place} " in Path("/proc/self/mountinfo").read_text():
+        run("umount", "-l", place)
 
 
 @pytest.fixture

@@ -21,3 +21,8 @@ def mount_command(share: Share, place: Path) -> list[str]:
     """Return the command that mounts a share as the host does."""
     helper = str(need_program("mount.glusterfs", "glusterfs-client"))
     return [helper, share.source, str(place), "-o", ",".join(share.mount_options)]
+
+
+def mounted(place: Path) -> bool:
+    """Say whether the kernel has something of Gluster's mounted there."""
+    return f" {place} fuse.glusterfs" in Path("/proc/self/mounts").read_text()
