@@ -47,7 +47,7 @@ class ManagedGlusterDriver(
         "the node's address is refused, and every brick has since ended the connections that this "
         "forbids, and their calls"
     )
-    late_writes = "none in 43 fences of a writing node in the lab"
+    late_writes = "none in 93 fences of a writing node in the lab"
     needs = GlusterDriver.needs
 
     def __init__(self, config: ManagedGlusterConfig) -> None:
