@@ -153,11 +153,32 @@ class Host:
             with suppress(ProcessLookupError):
                 os.kill(process, what)
 
+    def stop(self) -> None:
+        """Have everything there stand still until it gets SIGCONT."""
+        stop(self.processes())
+
     def close(self) -> None:
         """End everything there and remove the host."""
         self.send(signal.SIGKILL)
         until(lambda: not self.processes(), "the end of the host's processes")
         ip("netns", "delete", self.name)
+
+
+def stop(processes: Sequence[int]) -> None:
+    """Stop processes; on a busy machine one of their threads may give another answer until then."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGSTOP)
+    until(lambda: all(map(_stands_still, processes)), "the processes to stand still")
+
+
+def _stands_still(process: int) -> bool:
+    """Say whether no thread of it runs: all are stopped (T), or ended (Z, X)."""
+    try:
+        threads = [each.read_text() for each in Path(f"/proc/{process}/task").glob("*/stat")]
+    except OSError:
+        return False
+    return all(one.rpartition(")")[2].split()[0] in "TZX" for one in threads)
 
 
 def run(*words: str | os.PathLike[str]) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.machine import need_program
 from tests.rigs.gluster import Gluster
-from tests.rigs.network import Network, run, until
+from tests.rigs.network import Network, run, stop, until
 from tests.rigs.service import Service, unified
 from tests.shares.managed import mount_command, mounted
 from volplug.deadline import deadline
@@ -151,7 +151,7 @@ def test_silence_is_told_in_time(config: GlusterConfig, gluster: Gluster) -> Non
     driver = GlusterDriver(config)
     options = SubdirectoryOptions()
     volume = Volume("d", "g", driver.create("d", options), AccessMode.SHARED, options)
-    gluster.send_bricks(signal.SIGSTOP)
+    stop(gluster.bricks())
     try:
         for call in (
             lambda: driver.create("new", options),

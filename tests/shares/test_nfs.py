@@ -227,7 +227,7 @@ def test_hung_server_is_refused_in_time(config: NfsConfig, ganesha: Ganesha) -> 
     """A server that accepts and says nothing costs each verb less than ten seconds."""
     driver = NfsDriver(config)
     volume = made(driver, "hung")
-    ganesha.host.send(signal.SIGSTOP)
+    ganesha.host.stop()
     try:
         for call in (
             lambda: made(driver, "new"),

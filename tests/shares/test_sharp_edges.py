@@ -17,7 +17,7 @@ import pytest
 
 from tests.rigs.ganesha import Ganesha
 from tests.rigs.gluster import Gluster
-from tests.rigs.network import until
+from tests.rigs.network import stop, until
 from tests.shares.conftest import gluster_tree, nfs_tree
 from tests.shares.published import CRUTCHES, Published, install
 from volplug.deadline import deadline
@@ -35,7 +35,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 @contextmanager
 def _stopped(server: Ganesha) -> Iterator[None]:
-    server.host.send(signal.SIGSTOP)
+    server.host.stop()
     try:
         yield
     finally:
@@ -235,7 +235,7 @@ def test_stopped_bricks_are_told_in_time(gluster: Gluster) -> None:
     """A Gluster call blocks for twice the ping timeout; ours ends at the deadline, and recovers."""
     tree = gluster_tree(gluster, gluster.volume)
     tree.mkdir("before")
-    gluster.send_bricks(signal.SIGSTOP)
+    stop(gluster.bricks())
     try:
         started = time.monotonic()
         with deadline(2), pytest.raises(DeadlineExceeded):
