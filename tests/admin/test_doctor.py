@@ -182,8 +182,11 @@ def test_how_it_looks() -> None:
     """Each finding is a line; what mends a missing thing stands below it."""
     assert findings(
         [
-            Finding("mount", ok=True, purpose="mounting volumes", fix="apt-get install mount"),
-            Finding("blkid", ok=False, purpose="looking", fix="apt-get install util-linux"),
+            one.plain
+            for one in (
+                Finding("mount", ok=True, purpose="mounting volumes", fix="apt-get install mount"),
+                Finding("blkid", ok=False, purpose="looking", fix="apt-get install util-linux"),
+            )
         ]
     ) == (
         "OK        mount: mounting volumes\n"

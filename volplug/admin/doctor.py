@@ -44,6 +44,11 @@ class Finding:
         """OK, MISSING, or OPTIONAL when it is missing and nothing configured needs it."""
         return "OK" if self.ok else "MISSING" if self.needed else "OPTIONAL"
 
+    @property
+    def plain(self) -> dict[str, str]:
+        """It as JSON has it, and as views.findings shows it."""
+        return {"what": self.what, "state": self.state, "purpose": self.purpose, "fix": self.fix}
+
 
 def examine(config: Config, machine: Machine, engine_socket: Path) -> list[Finding]:
     """Look at everything; a Docker engine or a volplug that is stuck costs five seconds."""

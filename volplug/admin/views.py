@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from volplug.admin.doctor import Finding
 from volplug.admin.table import ago, outline, shown, since, table
 from volplug.lease import Lease
 
@@ -131,11 +130,11 @@ def moves(found: Sequence[Mapping[str, Any]], *, dry_run: bool) -> str:
     return f"to be moved: {names}" if dry_run else f"moved: {names}"
 
 
-def findings(found: Sequence[Finding]) -> str:
+def findings(found: Sequence[Mapping[str, Any]]) -> str:
     """Show what the doctor found; what mends a thing stands below it, never cut."""
     return "\n".join(
-        f"{one.state:8}  {one.what}: {one.purpose}"
-        + (f"\n          → {one.fix}" if not one.ok and one.fix else "")
+        f"{one['state']:8}  {one['what']}: {one['purpose']}"
+        + (f"\n          → {one['fix']}" if one["state"] != "OK" and one["fix"] else "")
         for one in found
     )
 

@@ -7,8 +7,7 @@ missing is a sentence in the answer and no traceback at the start.
 import dataclasses
 import sys
 
-from volplug.admin import doctor, drivers, views
-from volplug.admin.machine import Machine
+from volplug.admin import views
 from volplug.verbs.terminal import (
     Answer,
     Arguments,
@@ -44,6 +43,8 @@ def _add_store(commands: Commands, parents: list[Parser]) -> None:
 
 
 def _drivers(arguments: Arguments) -> Answer:
+    from volplug.admin import drivers  # noqa: PLC0415  not loaded for `volplug ls`
+
     if arguments.name:
         one = drivers.details(arguments.name, settings(arguments))
         return one, views.driver(one)
@@ -52,7 +53,7 @@ def _drivers(arguments: Arguments) -> Answer:
 
 
 def _migrate(arguments: Arguments) -> Answer:
-    from volplug import stores  # noqa: PLC0415  not loaded for `volplug ls`
+    from volplug import stores  # noqa: PLC0415  as above
 
     def tell(step: str) -> None:
         print(step, file=sys.stderr, flush=True)
@@ -73,15 +74,14 @@ def _declare_restored(arguments: Arguments) -> Answer:
 
 
 def _doctor(arguments: Arguments) -> int:
+    from volplug import stores  # noqa: PLC0415  as above
+    from volplug.admin import doctor  # noqa: PLC0415  as above
+    from volplug.admin.machine import Machine  # noqa: PLC0415  as above
+
     chosen = settings(arguments)
     if arguments.socket:
         chosen = dataclasses.replace(chosen, socket=arguments.socket)
-    from volplug import stores  # noqa: PLC0415  as above
-
     found = doctor.examine(chosen, Machine(), engine_socket()) + stores.examine(chosen)
-    plain = [
-        {"what": one.what, "state": one.state, "purpose": one.purpose, "fix": one.fix}
-        for one in found
-    ]
-    show(arguments, (plain, views.findings(found)))
+    plain = [one.plain for one in found]
+    show(arguments, (plain, views.findings(plain)))
     return int(any(one.state == "MISSING" for one in found))
