@@ -91,6 +91,14 @@ class Member:
         status = self._ask("POST", "/v3/maintenance/status")
         return bool(status and status.get("leader") == status["header"]["member_id"])
 
+    def metric(self, name: str) -> float:
+        """Return a number that it counts."""
+        connection = http.client.HTTPConnection(self.address, self.client_port, timeout=10)
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+        connection.close()
+        return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
+
     def _ask(self, method: str, path: str) -> dict[str, Any]:
         """Return the member's answer, or nothing."""
         connection = http.client.HTTPConnection(self.address, self.client_port, timeout=1)
@@ -137,6 +145,10 @@ class Cluster:
         """Return once every member is healthy."""
         with deadline(PATIENCE_S):
             wait_until(lambda: all(each.healthy() for each in self.members), "etcd", poll_s=0.05)
+
+    def metric(self, name: str) -> float:
+        """Return a number that the members count, of all of them together."""
+        return sum(each.metric(name) for each in self.members)
 
     def leader(self) -> Member:
         """Return the member that leads, waiting for an election to end."""
