@@ -35,6 +35,7 @@ _TIMES = Times(2.0, 4.0)
 _OTHERS_S = silence_s(4000)
 """How long after its last renewal others wait for a node that may write for four seconds."""
 
+_RENEWED = Times(3.0, 6.0)
 _PATIENT = Times(1.0, HEALED_S)
 
 
@@ -182,3 +183,22 @@ def test_a_guard_that_is_back_goes_on_where_the_agent_froze(alone: Alone) -> Non
     alone.wait_for_writes()
     alone.writer.end()
     assert missing(alone.data, alone.writer) == []
+
+
+@pytest.mark.parametrize("alone", [_RENEWED], indirect=True)
+def test_a_guard_that_is_back_stops_nothing_that_was_renewed_meanwhile(alone: Alone) -> None:
+    """However long ago its predecessor last heard of a renewal."""
+    alone.lose_guard()
+    end_s = alone.agent.base_s + _RENEWED.stop_s + 0.5
+
+    def is_late() -> bool:
+        alone.agent.renew()
+        return boottime_s() > end_s
+
+    with deadline(60.0):
+        wait_until(is_late, "the old deadline", poll_s=0.2)
+        alone.agent.startable = True
+        wait_until(lambda: alone.agent.renew() is Level.PROCESS, "a guard", poll_s=0.2)
+    alone.find_guard()
+    assert alone.guarded.states() == {"data": (State.ACTIVE, False)}
+    alone.wait_for_writes()

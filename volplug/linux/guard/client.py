@@ -20,6 +20,7 @@ from volplug.lease import Lease
 from volplug.linux.guard import wire
 from volplug.linux.guard.fallback import Duty
 from volplug.linux.guard.last_line import LastLine
+from volplug.linux.guard.note import Note, leave
 from volplug.linux.guard.post import Post
 from volplug.linux.guard.seeking import PATIENCE_S, START_S, seek
 from volplug.linux.guard.stopping import MARK, mark
@@ -53,6 +54,7 @@ class GuardClient:
         where the guard dies together with us, it guards nothing.
         """
         self._directory = post.directory
+        self._boot_id = post.boot_id
         self._mount_dir = post.mount_dir
         self._times = times
         self._renewed_s = renewed_s
@@ -100,6 +102,9 @@ class GuardClient:
             self._heard_s = base_s
         except VolplugError as error:
             _log.warning("the guard was not told of a renewal: %s", error)
+            leases = {(volume, token) for volume, (token, _) in self._mine.copy().items()}
+            left = Note(self._boot_id, base_s, frozenset(leases - self._last_line.stopped))
+            leave(self._directory, left)
 
     @contextmanager
     def armed(self, lease: Lease) -> Iterator[None]:
