@@ -1,6 +1,7 @@
 """An agent's side of a guard, to try on this machine: its client, without a store."""
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from tests.linux.guarded import HEALED_S, boottime_s
@@ -25,6 +26,7 @@ class Agent:
         self.post = post
         self.base_s = boottime_s()
         self.startable = True
+        self.start: Callable[[], None] = self._run
         self.journal = Journal(post.directory / "journal", node="n1", boot_id="boot-1")
         self.client = GuardClient(
             post=post,
@@ -38,6 +40,9 @@ class Agent:
     def _start(self) -> None:
         if not self.startable:
             raise Unavailable("no guard can be started")
+        self.start()
+
+    def _run(self) -> None:
         run([sys.executable, "-m", "volplug.linux.guard", *self.post.words])
 
     def arm(self) -> None:

@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from volplug.event import Event
 from volplug.guard import Level, State
 from volplug.linux.guard import Post, wire
 from volplug.linux.guard.alarm import Alarm
+from volplug.linux.guard.seeking import START_S
 from volplug.linux.guard.table import Entry, Table
 
 _ENTRY = Entry("data", 7, 100.5, 9.0, 12.0, State.FROZEN, staged=True)
@@ -166,6 +168,30 @@ def test_without_a_guard_nothing_is_begun_while_others_count_on_it(
     guarded.line.close()
     guarded.line = wire.connect(guarded.post.directory, 10.0)
     assert guarded.states() == {"data": (State.ACTIVE, False)}
+
+
+@pytest.mark.root
+def test_renewals_do_not_wait_for_a_guard_to_start(agent: Agent, guarded: Guarded) -> None:
+    """Others would take a node for a dead one whose next renewal comes so late."""
+    agent.arm()
+    starting, leave = threading.Event(), threading.Event()
+
+    def start() -> None:
+        starting.set()
+        leave.wait(60.0)
+        raise Unavailable("no guard can be started")
+
+    agent.start = start
+    os.kill(guarded.process(), signal.SIGKILL)
+    try:
+        assert starting.wait(30.0)
+        renewing = threading.Thread(target=agent.renew)
+        renewing.start()
+        renewing.join(START_S / 2)
+        assert not renewing.is_alive()
+    finally:
+        leave.set()
+    renewing.join(60.0)
 
 
 @pytest.mark.root

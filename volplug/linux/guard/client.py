@@ -93,12 +93,15 @@ class GuardClient:
         return said
 
     def renewed(self) -> None:
-        """Tell the guard of the last renewal; one that does not hear is not counted on."""
+        """Tell the guard of the last renewal; one that does not hear is not counted on.
+
+        One that is not there is sought elsewhere: the next renewal must not wait for its start.
+        """
         self._claim.acknowledge()
         self._last_line.look()
         base_s = self._renewed_s()
         try:
-            self._ask({"do": "renew", "base_s": base_s})
+            self._ask({"do": "renew", "base_s": base_s}, start=False)
             self._heard_s = base_s
         except VolplugError as error:
             _log.warning("the guard was not told of a renewal: %s", error)
@@ -204,15 +207,15 @@ class GuardClient:
                 "done to it; try again once the store answers"
             )
 
-    def _ask(self, words: Words) -> Words:
+    def _ask(self, words: Words, *, start: bool = True) -> Words:
         """Return the guard's answer, once it is there again if it was not; raise Unavailable."""
-        if not self._mutex.acquire(timeout=START_S):
+        if not self._mutex.acquire(timeout=START_S if start else PATIENCE_S):
             raise Unavailable("the guard has not answered for a while")
         try:
             for last in (False, True):
                 try:
                     if self._connection is None:
-                        self._reach()
+                        self._reach(start=start)
                     return self._exchange(words)
                 except (OSError, ValueError) as error:
                     self._hang_up()
@@ -222,9 +225,9 @@ class GuardClient:
             self._mutex.release()
         raise AssertionError("unreachable")
 
-    def _reach(self) -> None:
+    def _reach(self, *, start: bool) -> None:
         """Connect, to one that is started if need be, and tell it all that another one knew."""
-        self._connection = seek(self._directory, self._start)
+        self._connection = seek(self._directory, self._start if start else None)
         known = self._process
         self._exchange({"do": "look"})
         if self._process != known:

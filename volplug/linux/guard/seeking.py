@@ -15,8 +15,11 @@ START_S = 20.0
 """How long one that has to be started may take to be there."""
 
 
-def seek(directory: Path, start: Callable[[], None]) -> socket.socket:
-    """Connect to the guard in a directory, after `start` where none answers; raise OSError."""
+def seek(directory: Path, start: Callable[[], None] | None) -> socket.socket:
+    """Connect to the guard in a directory, after `start` where none answers; raise OSError.
+
+    Without `start`, a guard that is not there is not waited for.
+    """
     found: list[socket.socket] = []
 
     def answers() -> bool:
@@ -27,6 +30,8 @@ def seek(directory: Path, start: Callable[[], None]) -> socket.socket:
         return True
 
     if not answers():
+        if start is None:
+            raise OSError("it is not there")
         try:
             with shielded(START_S):
                 start()
