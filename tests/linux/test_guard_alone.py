@@ -12,7 +12,6 @@ import pytest
 from tests.linux.conftest import Machine
 from tests.linux.guard_agent import LEASE, Agent
 from tests.linux.guarded import (
-    HEALED_S,
     Guarded,
     Writer,
     alive,
@@ -35,8 +34,8 @@ _TIMES = Times(2.0, 4.0)
 _OTHERS_S = silence_s(4000)
 """How long after its last renewal others wait for a node that may write for four seconds."""
 
-_RENEWED = Times(3.0, 6.0)
-_PATIENT = Times(1.0, HEALED_S)
+_RENEWED = Times(4.0, 10.0)
+_PATIENT = Times(1.0, 90.0)
 
 
 class Alone:
@@ -118,7 +117,7 @@ class Alone:
         subprocess.run(["fsfreeze", "-u", self.data], check=False, capture_output=True)
         self.guarded.end()
         with deadline(20.0):
-            wait_until(lambda: threading.active_count() == self.threads, "the agent's end")
+            wait_until(lambda: threading.active_count() <= self.threads, "the agent's end")
 
 
 @pytest.fixture
