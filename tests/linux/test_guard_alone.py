@@ -201,3 +201,12 @@ def test_a_guard_that_is_back_stops_nothing_that_was_renewed_meanwhile(alone: Al
     alone.find_guard()
     assert alone.guarded.states() == {"data": (State.ACTIVE, False)}
     alone.wait_for_writes()
+
+
+def test_a_lost_session_stops_the_writers_without_a_guard(alone: Alone) -> None:
+    """At once, however much time there would be: others no longer wait for this node."""
+    alone.lose_guard()
+    alone.agent.client.lost()
+    with deadline(20.0):
+        wait_until(alone.writer.failed, "the writer's error", poll_s=0.01)
+    assert alone.agent.client.has_stopped(LEASE)
