@@ -300,6 +300,21 @@ def test_a_new_guard_goes_on_where_the_old_one_died(
     assert stopper.told == told
 
 
+@pytest.mark.parametrize(
+    ("state", "told"), [(State.ACTIVE, []), (State.FROZEN, ["thaw"]), (State.STOPPED, ["stop"])]
+)
+def test_a_new_guard_hears_of_what_was_renewed_while_there_was_none(
+    clock: FakeClock, guard: Guard, state: State, told: list[str]
+) -> None:
+    """However late its predecessor's table is; what was stopped stays so."""
+    clock.sleep(100.0)
+    stopper = Recorder()
+    guard.resume(Armed("data", 7, _TIMES, 50.0, stopper, state), 99.0)
+    next_s = guard.tick()
+    assert stopper.told == told
+    assert next_s == (None if state is State.STOPPED else 108.0)
+
+
 def test_changes_are_told(clock: FakeClock) -> None:
     """Whoever keeps the table and the log hears of each change after it was made, and why not."""
     heard: list[tuple[str, State, str]] = []

@@ -156,10 +156,15 @@ class Guard:
         self._tell(armed, None)
         return armed
 
-    def resume(self, armed: Armed) -> None:
-        """Take over what an earlier guard had armed, as that left it, however late it is by now."""
+    def resume(self, armed: Armed, renewed_s: float = 0.0) -> None:
+        """Take over what an earlier guard had armed, as that left it, however late it is by now.
+
+        `renewed_s` is the first sending of a renewal that no guard was there to hear of, if there
+        was one. Until then nobody was late, so it saves whatever was not stopped.
+        """
         self._armed[armed.volume] = armed
         armed.done = False  # an earlier one's stop may have been cut short
+        self._renew(armed, renewed_s)
 
     def renew(self, base_s: float) -> None:
         """Note an acknowledged renewal, by its first sending: it holds for all of the node.

@@ -57,6 +57,29 @@ class Guarding(Protocol):
         ...
 
 
+class Claim:
+    """What others count on: the guard level that the store has heard of, or may have heard of.
+
+    A higher one counts as told at once, a lower one once a renewal is acknowledged: until then the
+    store may say either, and others count on the higher one.
+    """
+
+    def __init__(self) -> None:
+        self.told = Level.NONE
+        """The level that others may count on now."""
+        self._saying = Level.NONE
+
+    def say(self, level: Level) -> Level:
+        """Return the level, about to be told with a renewal."""
+        self._saying = level
+        self.told = max(self.told, level)
+        return level
+
+    def acknowledge(self) -> None:
+        """Note that the last renewal was acknowledged, with what it said."""
+        self.told = self._saying
+
+
 class Unguarded:
     """The Guarding of a node whose leases nobody takes away after a silence."""
 

@@ -157,8 +157,7 @@ def _guard(config: Config, leases: LeaseTable, backends: Backends, journal: Jour
         run([sys.executable, "-m", "volplug.linux.guard", *post.words], through=cgroup.outside())
 
     return GuardClient(
-        directory=post.directory,
-        mount_dir=post.mount_dir,
+        post=post,
         times=Times.of(config.guard.hold_ms),
         renewed_s=leases.renewed_s,
         clock=BoottimeClock(),

@@ -1,10 +1,11 @@
 """A node that cannot renew, whatever the reason: its guard freezes, thaws, stops its writers."""
 
+import fcntl
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,10 @@ class Node(Agent):
     def forget_use(self) -> bool:
         """Take the use back, as an engine does whose container has ended; say if that was heard."""
         return self.call("/VolumeDriver.Unmount", Name="data", ID="c1") == {"Err": ""}
+
+    def seen_leases(self) -> object:
+        """Return the leases, if the store answers."""
+        return (self.call("/Volplug.Leases") or {}).get("Leases")
 
     def end(self) -> None:
         """End volplug in good order."""
@@ -211,6 +216,38 @@ def test_a_node_that_cannot_renew_stops_writing(
     node.unmount()
     assert node.armed() == []
     subprocess.run(["e2fsck", "-fn", node.image], check=True, capture_output=True)
+
+
+@contextmanager
+def _no_guard(node: Node) -> Iterator[None]:
+    """Kill the guard, and have no other one serve, for its post is taken by us."""
+    guard = node.guard()
+    with (node.directory / "state/guard" / wire.LOCK).open() as post:
+        os.kill(guard, signal.SIGKILL)
+        fcntl.flock(post, fcntl.LOCK_EX)
+        yield
+
+
+def test_without_store_and_guard_volplug_itself_stops_the_writers(
+    node: Node, own_cluster: Cluster, writer: Writer
+) -> None:
+    """The store has not heard that nothing guards this node, so others count on its stop."""
+    [lease] = node.leases()
+    began_s = boottime_s()
+    _break("store away", node, own_cluster)
+    with _no_guard(node):
+        with deadline(60.0):
+            wait_until(writer.failed, "the end of the writes", poll_s=0.01)
+        assert writer.acknowledged()[-1][1] <= began_s + _STOPPED_S
+        before = content(node.image)
+        _mend("store away", node, own_cluster)
+        writer.end()
+        os.sync()
+        with deadline(60.0):
+            wait_until(lambda: node.seen_leases() == [lease], "the store", poll_s=0.2)
+        assert content(node.image) == before
+    node.wait(State.STOPPED)
+    assert content(node.image) == before
 
 
 def test_a_store_that_is_back_in_time_costs_nothing(

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.linux.guard_writer import RECORD_BYTES, SYNCED, record
 from volplug.deadline import deadline, wait_until
+from volplug.host import Filesystem, Formatted
 from volplug.linux import LinuxHost
 from volplug.linux.guard import Post, wire
 from volplug.source import Device, LoopFile
@@ -145,6 +146,21 @@ def stage(host: LinuxHost, base: Path, name: str, fstype: str) -> Path:
         file.truncate((320 if fstype == "xfs" else 32) << 20)
     Known().stage(host, name, Device(LoopFile(image), fstype))
     path = host.path(name)
+    assert path is not None
+    return path
+
+
+def staged_again(host: LinuxHost, base: Path, fstype: str) -> Path:
+    """Stage a volume that was stopped, as its next holder does, which replays its journal."""
+    found = subprocess.run(
+        ["blkid", "-p", "-s", "UUID", "-o", "value", base / "data.img"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    known = Known(Filesystem(Formatted.READY, fstype, found.stdout.strip()))
+    known.stage(host, "data", Device(LoopFile(base / "data.img"), fstype))
+    path = host.path("data")
     assert path is not None
     return path
 

@@ -23,15 +23,13 @@ from tests.linux.guarded import (
     content,
     missing,
     stage,
+    staged_again,
 )
 from tests.machine import need_program
 from volplug.deadline import deadline, wait_until
 from volplug.guard import State
-from volplug.host import Filesystem, Formatted
 from volplug.linux import LinuxHost
 from volplug.linux.guard import Post
-from volplug.source import Device, LoopFile
-from volplug.testing import Known
 
 pytestmark = pytest.mark.root
 
@@ -94,26 +92,11 @@ def test_a_silent_nodes_writers_are_stopped(
     neighbour.end()
     guarded.ask(do="disarm", volume="data", token=None)
     host.unstage("data")
-    again = _staged_again(host, machine.base, fstype)
+    again = staged_again(host, machine.base, fstype)
     assert missing(again, writer) == []
     for name in ("data", "other"):
         host.unstage(name)
         _fsck(machine.base / f"{name}.img", fstype)
-
-
-def _staged_again(host: LinuxHost, base: Path, fstype: str) -> Path:
-    """Stage a volume that was stopped, as its next holder does, which replays its journal."""
-    found = subprocess.run(
-        ["blkid", "-p", "-s", "UUID", "-o", "value", base / "data.img"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    known = Known(Filesystem(Formatted.READY, fstype, found.stdout.strip()))
-    known.stage(host, "data", Device(LoopFile(base / "data.img"), fstype))
-    path = host.path("data")
-    assert path is not None
-    return path
 
 
 def test_a_renewal_in_time_thaws_without_a_trace(

@@ -3,30 +3,26 @@
 import os
 import select
 import signal
-import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests.linux.guard_agent import LEASE, Agent
 from tests.linux.guarded import HEALED_S, STOP_S, Guarded, alive, boottime_s
 from tests.machine import need_root
 from volplug.command import run
 from volplug.deadline import deadline, wait_until
 from volplug.errors import Unavailable
 from volplug.event import Event
-from volplug.guard import Level, State, Times
-from volplug.journal import Journal
-from volplug.lease import Lease
-from volplug.linux.guard import GuardClient, Post, wire
+from volplug.guard import Level, State
+from volplug.linux.guard import Post, wire
 from volplug.linux.guard.alarm import Alarm
+from volplug.linux.guard.seeking import START_S
 from volplug.linux.guard.table import Entry, Table
-from volplug.session import BoottimeClock
-from volplug.volume import AccessMode
 
-_LEASE = Lease("data", "n1", AccessMode.SINGLE_WRITER, 7, datetime(2026, 1, 2, tzinfo=UTC))
 _ENTRY = Entry("data", 7, 100.5, 9.0, 12.0, State.FROZEN, staged=True)
 
 
@@ -107,44 +103,6 @@ def _rings(alarm: Alarm) -> bool:
     return bool(select.select([alarm.fd], [], [], 0)[0])
 
 
-class Agent:
-    """An agent's side: a client whose last renewal the test says."""
-
-    def __init__(self, post: Post, *, startable: bool = True) -> None:
-        self.post = post
-        self.base_s = boottime_s()
-        self.startable = startable
-        self.journal = Journal(post.directory / "journal", node="n1", boot_id="boot-1")
-        self.client = GuardClient(
-            directory=post.directory,
-            mount_dir=post.mount_dir,
-            times=Times(HEALED_S / 2, HEALED_S),
-            renewed_s=lambda: self.base_s,
-            clock=BoottimeClock(),
-            start=self._start,
-            journal=self.journal,
-        )
-
-    def _start(self) -> None:
-        if not self.startable:
-            raise Unavailable("no guard can be started")
-        run([sys.executable, "-m", "volplug.linux.guard", *self.post.words])
-
-    def arm(self) -> None:
-        """Bring the volume here, which takes no time."""
-        with self.client.armed(_LEASE):
-            pass
-
-    def level(self) -> Level:
-        """Return the level that would be told."""
-        return self.client.level()
-
-    def wait(self, level: Level) -> None:
-        """Wait for a level."""
-        with deadline(30.0):
-            wait_until(lambda: self.level() is level, f"level {level}", poll_s=0.005)
-
-
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Guarded]:
     """A post without a guard yet."""
@@ -213,13 +171,37 @@ def test_without_a_guard_nothing_is_begun_while_others_count_on_it(
 
 
 @pytest.mark.root
+def test_renewals_do_not_wait_for_a_guard_to_start(agent: Agent, guarded: Guarded) -> None:
+    """Others would take a node for a dead one whose next renewal comes so late."""
+    agent.arm()
+    starting, leave = threading.Event(), threading.Event()
+
+    def start() -> None:
+        starting.set()
+        leave.wait(60.0)
+        raise Unavailable("no guard can be started")
+
+    agent.start = start
+    os.kill(guarded.process(), signal.SIGKILL)
+    try:
+        assert starting.wait(30.0)
+        renewing = threading.Thread(target=agent.renew)
+        renewing.start()
+        renewing.join(START_S / 2)
+        assert not renewing.is_alive()
+    finally:
+        leave.set()
+    renewing.join(60.0)
+
+
+@pytest.mark.root
 def test_what_is_here_and_cannot_be_armed_is_no_guarded_node(agent: Agent) -> None:
     """A mount of before that came too late to be watched keeps the level at none while here."""
     agent.arm()
     assert agent.level() is Level.PROCESS
     agent.base_s -= HEALED_S / 2
     with pytest.raises(Unavailable, match="too late"):
-        agent.client.adopt(replace(_LEASE, volume="other"))
+        agent.client.adopt(replace(LEASE, volume="other"))
     agent.base_s = boottime_s()
     assert agent.level() is Level.NONE
     agent.client.renewed()
@@ -234,7 +216,7 @@ def test_a_stop_stands_in_the_journal(agent: Agent) -> None:
     agent.arm()
     agent.client.lost()
     for _ in range(2):
-        assert agent.client.has_stopped(_LEASE)
+        assert agent.client.has_stopped(LEASE)
     stops = [(one.volume, one.token) for one in agent.journal.entries() if one.event is Event.STOP]
     assert stops == [("data", 7)]
 
@@ -248,7 +230,7 @@ def test_a_late_grant_is_refused(agent: Agent) -> None:
     agent.base_s += HEALED_S / 2
 
     def mount() -> None:
-        with agent.client.armed(_LEASE):
+        with agent.client.armed(LEASE):
             agent.base_s -= HEALED_S / 2  # as after a pause in between
             run(["true"])
 
@@ -260,16 +242,16 @@ def test_a_late_grant_is_refused(agent: Agent) -> None:
 def test_what_is_armed_under_a_lost_lease_is_stopped(agent: Agent, guarded: Guarded) -> None:
     """An agent that comes back keeps what is its own, and has the rest stopped."""
     agent.arm()
-    with agent.client.armed(replace(_LEASE, volume="lost")):
+    with agent.client.armed(replace(LEASE, volume="lost")):
         pass
     agent.client.close()
     again = Agent(guarded.post)
-    again.client.begin([_LEASE])
+    again.client.begin([LEASE])
     try:
         guarded.wait("lost", State.STOPPED, done=True)
         assert guarded.states()["data"] == (State.ACTIVE, False)
-        assert again.client.has_stopped(replace(_LEASE, volume="lost"))
-        assert not again.client.has_stopped(_LEASE)
+        assert again.client.has_stopped(replace(LEASE, volume="lost"))
+        assert not again.client.has_stopped(LEASE)
         again.client.disarm("lost")
         again.client.lost()
         guarded.wait("data", State.STOPPED, done=True)

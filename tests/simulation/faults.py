@@ -3,11 +3,12 @@
 Each fault has an end, which comes by itself after a while, or when the schedule is to become quiet.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tests.simulation.checks import KEYS
 from tests.simulation.machine import Machine
+from tests.simulation.network import Member
 from tests.simulation.register import plain
 from tests.simulation.threads import sleep
 from tests.simulation.timeline import current
@@ -22,6 +23,9 @@ AT_STEP = 0.006
 AT_GRANT = 0.02
 AT_FENCE = 0.15
 AT_CONDEMNATION = 0.3
+
+UNSTARTABLE, UNTOLD = 0.2, 0.25
+"""When it would come back: a guard that would be later than this cannot be started for a while."""
 
 
 class Faults:
@@ -61,6 +65,7 @@ class Faults:
         if agent is None or not agent.process.alive:
             return
         process = agent.process
+        machine.spare_guard()
         process.stop()
         self._for("pause", machine.name, self._long(), process.go_on)
 
@@ -70,6 +75,7 @@ class Faults:
         agent = self.world.agents.get(machine.name)
         if agent is None or not agent.process.alive:
             return
+        machine.spare_guard()
         agent.process.kill()
         machine.kept_down += 1
 
@@ -91,12 +97,26 @@ class Faults:
         self._for("crash", machine.name, 2.0 + 1.5 * self._long(), undo)
 
     def kill_guard(self) -> None:
-        """Kill a guard; it is started again at once, and finds what it had written down."""
-        warden = self._victim().warden
-        if warden is not None and warden.process.alive and not warden.machine.halted:
-            self.world.note(f"FAULT kill of the guard of {warden.machine.name}")
-            warden.process.kill()
-            self.world.timeline.after(self.random.uniform(0.05, 0.3), warden.begin_again)
+        """Kill a guard; it is started again at once, and finds what it had written down.
+
+        Or it cannot be started for a while. Then the store may go away before it could be told.
+        """
+        machine = self._victim()
+        warden = machine.warden
+        if warden is None or not warden.process.alive or machine.halted:
+            return
+        self.world.note(f"FAULT kill of the guard of {machine.name}")
+        agent = self.world.agents.get(machine.name)
+        process = agent.process if agent is not None and agent.ready else None
+        again_s = self.random.uniform(0.05, 0.3)
+        warden.die()
+        if again_s < UNSTARTABLE or process is None or not process.alive or process.stopped:
+            self.world.timeline.after(again_s, warden.begin_again)
+            return
+        away_s = 400.0 * (again_s - UNSTARTABLE)
+        self._for("guard that cannot be started", machine.name, away_s, warden.begin_again)
+        if again_s > UNTOLD:
+            self._cut(machine, self.world.cluster.members, away_s)
 
     def partition(self) -> None:
         """Cut a machine off from the store, or from some of its members."""
@@ -104,6 +124,9 @@ class Faults:
         members = list(self.world.cluster.members)
         if self.random.random() < 0.3:
             members = self.random.sample(members, len(members) - 1)
+        self._cut(machine, members, self._long())
+
+    def _cut(self, machine: Machine, members: Sequence[Member], seconds: float) -> None:
         for member in members:
             self.world.network.cut(machine.name, member.name)
 
@@ -111,7 +134,7 @@ class Faults:
             for member in members:
                 self.world.network.mend(machine.name, member.name)
 
-        self._for("partition", machine.name, self._long(), undo)
+        self._for("partition", machine.name, seconds, undo)
 
     def storage_partition(self) -> None:
         """Cut a machine off from what manages the storage."""
@@ -199,6 +222,7 @@ class Faults:
         agent = task.process.owner
         kind = self.random.choice(("kill", "pause", "halt"))
         self.world.note(f"at {name} of {agent.machine.name}:")
+        agent.machine.spare_guard()
         if kind == "kill":
             task.process.end()
         if kind == "halt" and (self.world.level == 3 or self.world.beyond):
@@ -239,6 +263,7 @@ class Faults:
     def _stop_asker(self, what: str) -> None:
         process = current().process
         if not process.stopped:
+            process.owner.machine.spare_guard()
             process.stop()
             name = process.owner.machine.name
             self._for(f"pause at a {what}", name, self._long(), process.go_on)

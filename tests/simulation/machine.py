@@ -119,6 +119,11 @@ class Machine:
         self.processes.append(process)
         return process
 
+    def spare_guard(self) -> None:
+        """Let a guard start again: without it and without volplug nobody could stop anything."""
+        if self.warden is not None:
+            self.warden.begin_again()
+
     def halt(self, *, clocks: bool) -> None:
         """Stop everything on it, with its clocks or, as in suspend, with the monotonic one only."""
         now_s = self.world.timeline.now_s

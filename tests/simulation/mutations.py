@@ -20,9 +20,11 @@ from volplug.etcd.client import Client
 from volplug.etcd.rules import Ending
 from volplug.etcd.sequencer import Applied, Sequencer
 from volplug.etcd.wire import Words, unchanged
-from volplug.guard import Guard
+from volplug.guard import Guard, Level
+from volplug.guarding import Claim
 from volplug.ladder import Ladder
 from volplug.lease import Lease
+from volplug.linux.guard.fallback import Duty, Fallback
 from volplug.linux.orphans import Orphans
 from volplug.session import Observer, Sighting
 
@@ -216,6 +218,25 @@ def orphans_left_alone() -> Iterator[None]:
         yield
 
 
+def nobody_for_a_dead_guard() -> AbstractContextManager[object]:
+    """A guard is dead, others count on it, and volplug does not take its part."""
+
+    def attend(_: Fallback, __: Duty) -> float | None:
+        return None
+
+    return patch.object(Fallback, "attend", attend)
+
+
+def lower_level_told_when_sent() -> AbstractContextManager[object]:
+    """That nothing guards a node counts as told before the store has heard of it."""
+
+    def say(self: Claim, level: Level) -> Level:
+        self._saying = self.told = level
+        return level
+
+    return patch.object(Claim, "say", say)
+
+
 @contextmanager
 def nothing_broken() -> Iterator[None]:
     """Break nothing: what is broken is the limit of the level."""
@@ -257,5 +278,7 @@ MUTATIONS = (
     Mutation(nothing_broken, level=1, beyond=True, seeds=(36,)),
     Mutation(mounts_kept_by_the_dead, level=1, seeds=(37,)),
     Mutation(session_not_compared, seeds=(0,)),
+    Mutation(nobody_for_a_dead_guard, level=1, seeds=(95,)),
+    Mutation(lower_level_told_when_sent, level=1, seeds=(95,)),
     Mutation(orphans_left_alone, seeds=(2761,)),
 )

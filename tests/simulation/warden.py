@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tests.simulation import threads
 from tests.simulation.machine import Machine, Mount, on_behalf
-from tests.simulation.timeline import Process
+from tests.simulation.timeline import Process, current
 from volplug.errors import Unavailable
 from volplug.guard import Armed, Guard, Late, Level, State, Times
+from volplug.guarding import Claim
 from volplug.lease import Lease
+from volplug.linux.guard.fallback import Duty, Fallback
+from volplug.linux.guard.note import Note
 from volplug.session import HOLD_MS
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ class SimulatedStopper:
         self._token = token
         self._boot = machine.boot
         self._wanted = 0
+        self.staged = True
         self._stopping = self._stopped = False
 
     def freeze(self) -> None:
@@ -104,6 +108,9 @@ class Warden:
         self._clock = _Boottime(world, machine)
         self.guard = Guard(self._clock)
         self._table: list[Armed] = []
+        self.left = Note(machine.boot_id)
+        self.watched: Callable[[], None] = lambda: None
+        """Called when its process has died: the agent notices at once."""
         self._poke = threads.Event()
         self.process: Process
         self.begin()
@@ -112,10 +119,15 @@ class Warden:
         """Start its process, with what an earlier one had written down."""
         self.guard = Guard(self._clock)
         for armed in self._table:
-            self.guard.resume(armed)
+            self.guard.resume(armed, self.left.renewed_s(armed.volume, armed.token))
         self._poke = threads.Event()
         self.process = self.machine.process("guard")
         self.process.spawn(self._live)
+
+    def die(self) -> None:
+        """Kill its process."""
+        self.process.kill()
+        self.watched()
 
     def begin_again(self) -> None:
         """Start its process anew, unless the machine has gone meanwhile."""
@@ -153,9 +165,22 @@ class SimulatedGuard:
         self._warden = warden
         self._renewed_s = renewed_s
         self._times = Times.of(HOLD_MS)
+        self._claim = Claim()
+        self._mine: dict[str, tuple[int, bool]] = {}
+        self._heard_s = renewed_s()
+        world, machine = warden.world, warden.machine
+        self._fallback = Fallback(
+            _Boottime(world, machine),
+            self._times,
+            lambda volume, token: SimulatedStopper(world, machine, volume, token),
+        )
+        self._poke = threads.Event()
+        self._idle = False
+        warden.watched = self._look
 
     def begin(self, mine: list[Lease]) -> None:
-        """Have it stop what is not ours any more."""
+        """Have it stop what is not ours any more; one that cannot be had is sought further."""
+        current().process.spawn(self._watch)
         tokens = {(lease.volume, lease.token) for lease in mine}
 
         def settle(guard: Guard) -> None:
@@ -163,17 +188,27 @@ class SimulatedGuard:
                 if (armed.volume, armed.token) not in tokens:
                     guard.stop(armed.volume, armed.token)
 
-        self._ask(settle)
+        with suppress(Unavailable):
+            self._ask(settle)
 
     def level(self) -> Level:
         """Return whether it answers."""
-        return Level.PROCESS if self._warden.process.alive else Level.NONE
+        said = self._claim.say(Level.PROCESS if self._warden.process.alive else Level.NONE)
+        self._look()
+        return said
 
     def renewed(self) -> None:
-        """Tell it of a renewal."""
+        """Tell it of a renewal, or whichever guard comes next."""
+        self._claim.acknowledge()
+        self._look()
         base_s = self._base_s()
-        with suppress(Unavailable):
+        try:
             self._ask(lambda guard: guard.renew(base_s))
+            self._heard_s = base_s
+        except Unavailable:
+            leases = {(volume, token) for volume, (token, _) in self._mine.items()}
+            held = frozenset(leases - self._fallback.stopped)
+            self._warden.left = Note(self._warden.machine.boot_id, base_s, held)
 
     @contextmanager
     def armed(self, lease: Lease) -> Iterator[None]:
@@ -188,6 +223,8 @@ class SimulatedGuard:
     def adopt(self, lease: Lease) -> None:
         """Watch over a volume."""
         base_s, stopper = self._base_s(), self._warden.stopper(lease)
+        self._mine[lease.volume] = lease.token, True
+        self._look()
         try:
             self._ask(
                 lambda guard: guard.arm(lease.volume, lease.token, self._times, base_s, stopper)
@@ -197,6 +234,8 @@ class SimulatedGuard:
 
     def disarm(self, volume: str) -> None:
         """Let go of it."""
+        self._mine.pop(volume, None)
+        self._look()
 
         def disarm(guard: Guard) -> None:
             for armed in guard.armed():
@@ -208,15 +247,35 @@ class SimulatedGuard:
     def has_stopped(self, lease: Lease) -> bool:
         """Say whether it was stopped under this token."""
         armed = self._warden.guard.get(lease.volume, lease.token)
-        return armed is not None and armed.state is State.STOPPED
+        by_guard = armed is not None and armed.state is State.STOPPED
+        return by_guard or (lease.volume, lease.token) in self._fallback.stopped
 
     def lost(self) -> None:
         """Stop everything."""
+        if not self._warden.process.alive:
+            self._fallback.stop_all(self._duty())
         with suppress(Unavailable):
             self._ask(Guard.stop_all)
 
     def close(self) -> None:
         """Do nothing: no simulated process ends in good order."""
+
+    def _duty(self) -> Duty:
+        alone = not self._warden.process.alive and self._claim.told is not Level.NONE
+        return Duty(self._mine, self._renewed_s(), self._heard_s, alone)
+
+    def _look(self) -> None:
+        """Have the last line look, unless there is nothing to see: for speed alone."""
+        if not (self._idle and self._warden.process.alive):
+            self._poke.set()
+
+    def _watch(self) -> None:
+        """Be the last line, as production's thread of that name is."""
+        while True:
+            due_s = self._fallback.attend(self._duty())
+            self._idle = due_s is None
+            self._poke.clear()
+            self._poke.wait(None if due_s is None else due_s - threads.boottime())
 
     def _base_s(self) -> float:
         base_s = self._renewed_s()

@@ -8,7 +8,6 @@ nor its connections once the guard is gone.
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -66,8 +65,7 @@ def _be_a_child(work: Callable[[int], int], told: int) -> None:
                     os.close(int(name))
         code = work(told)
     except Exception as error:  # noqa: BLE001  there is nobody to raise it to
-        with suppress(OSError):
-            sys.stderr.write(f"volplug guard: {error}\n")
-            sys.stderr.flush()
+        with suppress(OSError):  # past Python's own stream, which another thread may have locked
+            os.write(2, f"volplug guard: {error}\n".encode())
     finally:
         os._exit(code)

@@ -2,32 +2,33 @@
 
 What the guard was told to watch is known on both sides. So a guard that died is replaced and told
 again at once, and meanwhile nobody is told that this node is guarded: a taker that believes so
-would give a volume away on our silence alone.
+would give a volume away on our silence alone. Until that was heard, `last_line` does what it would.
 """
 
 import logging
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from volplug import command
-from volplug.deadline import shielded, wait_until
 from volplug.errors import Unavailable, VolplugError
-from volplug.event import Event
 from volplug.guard import Clock, Level, State, Times
+from volplug.guarding import Claim
 from volplug.journal import Journal
 from volplug.lease import Lease
 from volplug.linux.guard import wire
+from volplug.linux.guard.fallback import Duty
+from volplug.linux.guard.last_line import LastLine
+from volplug.linux.guard.note import Note, leave
+from volplug.linux.guard.post import Post
+from volplug.linux.guard.seeking import PATIENCE_S, START_S, seek
 from volplug.linux.guard.stopping import MARK, mark
+from volplug.linux.guard.telling import Telling
 from volplug.linux.guard.wire import Words
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE_S = 2.0
-_START_S = 20.0
 _FIRST_AGAIN_S, _LAST_AGAIN_S = 0.1, 10.0
 
 
@@ -39,8 +40,7 @@ class GuardClient:
     def __init__(
         self,
         *,
-        directory: Path,
-        mount_dir: Path,
+        post: Post,
         times: Times,
         renewed_s: Callable[[], float],
         clock: Clock,
@@ -53,19 +53,22 @@ class GuardClient:
         `start` leaves a guard behind where none answers. No more than `most` is told of the level:
         where the guard dies together with us, it guards nothing.
         """
-        self._directory = directory
-        self._mount_dir = mount_dir
+        self._directory = post.directory
+        self._boot_id = post.boot_id
+        self._mount_dir = post.mount_dir
         self._times = times
         self._renewed_s = renewed_s
         self._clock = clock
         self._start = start
-        self._journal = journal or Journal()
+        self._telling = Telling(journal or Journal())
         self._most = most
         self._level = Level.NONE
-        self._told = self._saying = Level.NONE
+        self._claim = Claim()
         self._mine: dict[str, tuple[int, bool]] = {}
         self._stopped: set[tuple[str, int]] = set()
         self._process = 0
+        self._heard_s = renewed_s()
+        self._last_line = LastLine(post, clock, times, self._duty, self._telling)
         self._connection: socket.socket | None = None
         self._mutex = threading.RLock()
         self._closed = threading.Event()
@@ -75,6 +78,7 @@ class GuardClient:
 
         A guard that cannot be had is logged, and sought until it is there.
         """
+        self._last_line.start()
         try:
             tokens = [[lease.volume, lease.token] for lease in mine]
             self._ask({"do": "settle", "mine": tokens})
@@ -83,22 +87,27 @@ class GuardClient:
         threading.Thread(target=self._watch, name="guard", daemon=True).start()
 
     def level(self) -> Level:
-        """Return what may be told of this node now.
-
-        A higher one counts as told at once, a lower one once a renewal is acknowledged: until then
-        the store may say either, and others count on the higher one.
-        """
-        self._saying = self._level
-        self._told = max(self._told, self._saying)
-        return self._saying
+        """Return what may be told of this node now."""
+        said = self._claim.say(self._level)
+        self._last_line.look()
+        return said
 
     def renewed(self) -> None:
-        """Tell the guard of the last renewal; one that does not hear is not counted on."""
-        self._told = self._saying
+        """Tell the guard of the last renewal; one that does not hear is not counted on.
+
+        One that is not there is sought elsewhere: the next renewal must not wait for its start.
+        """
+        self._claim.acknowledge()
+        self._last_line.look()
+        base_s = self._renewed_s()
         try:
-            self._ask({"do": "renew", "base_s": self._renewed_s()})
+            self._ask({"do": "renew", "base_s": base_s}, start=False)
+            self._heard_s = base_s
         except VolplugError as error:
             _log.warning("the guard was not told of a renewal: %s", error)
+            leases = {(volume, token) for volume, (token, _) in self._mine.copy().items()}
+            left = Note(self._boot_id, base_s, frozenset(leases - self._last_line.stopped))
+            leave(self._directory, left)
 
     @contextmanager
     def armed(self, lease: Lease) -> Iterator[None]:
@@ -125,24 +134,29 @@ class GuardClient:
     def disarm(self, volume: str) -> None:
         """Let a volume go that is not mounted here any more. Repeating is success."""
         self._mine.pop(volume, None)
+        self._last_line.look()
         self._ask({"do": "disarm", "volume": volume, "token": None})
 
     def has_stopped(self, lease: Lease) -> bool:
-        """Say whether the guard has stopped the volume under exactly this token."""
+        """Say whether the volume was stopped under exactly this token, by the guard or by us."""
         with suppress(Unavailable):
             self._ask({"do": "look"})
-        return (lease.volume, lease.token) in self._stopped
+        return (lease.volume, lease.token) in self._stopped | self._last_line.stopped
 
     def lost(self) -> None:
         """Have everything stopped at once, for the session is lost."""
+        if self._level is Level.NONE:
+            self._last_line.stop_all()
         try:
             self._ask({"do": "stop"})
         except VolplugError as error:
+            self._last_line.stop_all()
             _log.critical("the guard could not be told to stop everything: %s", error)
 
     def close(self) -> None:
         """Part from the guard; one that we started ends, once nothing is armed."""
         self._closed.set()
+        self._last_line.close()
         with suppress(VolplugError, OSError), self._mutex:
             if self._connection is not None:
                 self._exchange({"do": "end"})
@@ -154,10 +168,11 @@ class GuardClient:
         While one of ours is not armed, no level is told.
         """
         self._mine[lease.volume] = lease.token, staged
+        self._last_line.look()
         try:
             refused = self._ask(self._arming(lease.volume, lease.token))["refused"]
         except Unavailable as error:
-            if self._told is not Level.NONE:
+            if self._claim.told is not Level.NONE:
                 self._let_go(lease, staged=staged)
                 raise
             _log.warning("volume=%s is not guarded yet: %s", lease.volume, error)
@@ -169,7 +184,7 @@ class GuardClient:
     def _let_go(self, lease: Lease, *, staged: bool) -> None:
         """Forget what was not brought here for want of a guard; what is here has no level now."""
         if staged:
-            self._level = Level.NONE
+            self._have(Level.NONE)
         else:
             self._mine.pop(lease.volume, None)
 
@@ -192,15 +207,15 @@ class GuardClient:
                 "done to it; try again once the store answers"
             )
 
-    def _ask(self, words: Words) -> Words:
+    def _ask(self, words: Words, *, start: bool = True) -> Words:
         """Return the guard's answer, once it is there again if it was not; raise Unavailable."""
-        if not self._mutex.acquire(timeout=_START_S):
+        if not self._mutex.acquire(timeout=START_S if start else PATIENCE_S):
             raise Unavailable("the guard has not answered for a while")
         try:
             for last in (False, True):
                 try:
                     if self._connection is None:
-                        self._reach()
+                        self._reach(start=start)
                     return self._exchange(words)
                 except (OSError, ValueError) as error:
                     self._hang_up()
@@ -210,32 +225,21 @@ class GuardClient:
             self._mutex.release()
         raise AssertionError("unreachable")
 
-    def _reach(self) -> None:
+    def _reach(self, *, start: bool) -> None:
         """Connect, to one that is started if need be, and tell it all that another one knew."""
-        try:
-            self._connection = wire.connect(self._directory, _PATIENCE_S)
-        except OSError:
-            try:
-                with shielded(_START_S):
-                    self._start()
-                    wait_until(self._connects, "the guard", poll_s=0.02)
-            except VolplugError as error:
-                raise OSError(str(error)) from error
+        self._connection = seek(self._directory, self._start if start else None)
         known = self._process
         self._exchange({"do": "look"})
         if self._process != known:
+            base_s = self._renewed_s()
             self._tell_all()
-
-    def _connects(self) -> bool:
-        try:
-            self._connection = wire.connect(self._directory, _PATIENCE_S)
-        except OSError:
-            return False
-        return True
+            self._heard_s = base_s
 
     def _tell_all(self) -> None:
-        """Arm anew what the guard of before watched."""
+        """Arm anew what the guard of before watched, but for what we had to stop ourselves."""
         for volume, (token, staged) in list(self._mine.items()):
+            if (volume, token) in self._last_line.stopped:
+                continue
             refused = self._exchange(self._arming(volume, token))["refused"]
             if refused:
                 _log.warning("volume=%s not armed again: %s", volume, refused)
@@ -251,26 +255,30 @@ class GuardClient:
         self._process = answer["process"]
         armed = {(volume, token) for volume, token, _, _ in answer["armed"]}
         mine = {(volume, token) for volume, (token, _) in self._mine.copy().items()}
-        self._level = min(Level(answer["level"]), self._most) if mine <= armed else Level.NONE
+        self._have(min(Level(answer["level"]), self._most) if mine <= armed else Level.NONE)
         stopped = {
             (volume, token) for volume, token, state, _ in answer["armed"] if state == State.STOPPED
         }
-        for volume, token in sorted(stopped - self._stopped):
-            _log.error(
-                "volume=%s token=%d was stopped, for this node could not renew in time: its"
-                " containers have to be restarted",
-                volume,
-                token,
-            )
-            self._journal.note(Event.STOP, volume=volume, token=token)
+        self._telling.stopped(stopped)
         self._stopped = stopped
         return answer
 
     def _hang_up(self) -> None:
-        self._level = Level.NONE
+        self._have(Level.NONE)
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _have(self, level: Level) -> None:
+        """Go by this level from now on."""
+        if level is not self._level:
+            self._level = level
+            self._last_line.look()
+
+    def _duty(self) -> Duty:
+        """Return what is left to us: all of it while others count on a guard that is not there."""
+        alone = self._level is Level.NONE and self._claim.told is not Level.NONE
+        return Duty(self._mine.copy(), self._renewed_s(), self._heard_s, alone)
 
     def _watch(self) -> None:
         """Notice the guard's end at once, and see to it that there is one again."""
@@ -279,12 +287,12 @@ class GuardClient:
             try:
                 self._ask({"do": "look"})
                 again_s = _FIRST_AGAIN_S
-                with wire.connect(self._directory, _PATIENCE_S) as line:
+                with wire.connect(self._directory, PATIENCE_S) as line:
                     line.settimeout(None)
                     wire.receive(line)  # nothing is ever said on this line
             except (VolplugError, OSError, ValueError) as error:
                 _log.debug("guard: %s", error)
             if not self._closed.is_set():
-                self._level = Level.NONE
-                time.sleep(again_s)
+                self._have(Level.NONE)
+                self._closed.wait(again_s)
                 again_s = min(2 * again_s, _LAST_AGAIN_S)

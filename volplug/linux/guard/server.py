@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from volplug.guard import Armed, Guard, Late, Level, State, Times
 from volplug.linux import fuse
-from volplug.linux.guard import alarm, wire
+from volplug.linux.guard import alarm, note, wire
 from volplug.linux.guard.post import Log, Post
 from volplug.linux.guard.stopping import LinuxStopper, Place
 from volplug.linux.guard.table import Entry, Table
@@ -40,8 +40,9 @@ class Server:
         self._troubled: set[tuple[str, int]] = set()
         self._ending = False
         self._idle_until_s: float | None = None
+        left = note.find(post.directory, post.boot_id, self._clock.now())
         for entry in self._table.read():
-            self._resume(entry)
+            self._resume(entry, left.renewed_s(entry.volume, entry.token))
         with suppress(Exception):  # an abort looks again when it is needed
             fuse.list_connections()
         self._listener = wire.listen(post.directory)
@@ -183,12 +184,12 @@ class Server:
             self._guard.stop(armed.volume, armed.token)
         return ""
 
-    def _resume(self, entry: Entry) -> None:
+    def _resume(self, entry: Entry, renewed_s: float) -> None:
         stopper = self._stopper(entry.volume, entry.token)
         stopper.staged = entry.staged
         times = Times(entry.freeze_s, entry.stop_s)
         self._guard.resume(
-            Armed(entry.volume, entry.token, times, entry.base_s, stopper, entry.state)
+            Armed(entry.volume, entry.token, times, entry.base_s, stopper, entry.state), renewed_s
         )
 
     def _stopper(self, volume: str, token: int) -> LinuxStopper:
