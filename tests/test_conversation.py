@@ -1,13 +1,16 @@
 """A program that is talked to, and killed when it is late."""
 
+import gc
 import os
 import sys
 import threading
 import time
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
 
+from volplug.command import Resident
 from volplug.conversation import Conversation
 from volplug.deadline import deadline
 from volplug.errors import DeadlineExceeded, HostError, Unsupported
@@ -29,6 +32,18 @@ def test_answers_follow_questions() -> None:
     assert echo.alive
     echo.close()
     assert not echo.alive
+
+
+def test_who_collects_the_garbage_keeps_its_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the end of a forgotten program sets there, in the midst of anything, is not seen."""
+    ended = ContextVar("ended", default="not seen")
+    left = conversation(_ECHO)
+    program = left._program
+    monkeypatch.setattr(program, "end", lambda: (Resident.end(program), ended.set("seen")))
+    del left
+    gc.collect()
+    assert not program.alive
+    assert ended.get() == "not seen"
 
 
 def test_late_program_is_killed_with_its_children(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import math
 import os
 import select
 from collections.abc import Mapping, Sequence
+from contextvars import copy_context
 from typing import Any
 
 from volplug.command import Resident
@@ -32,9 +33,14 @@ class Conversation:
         self._program = Resident(argv)
 
     def __del__(self) -> None:
-        """End a program that nobody can ask any more."""
+        """End a program that nobody can ask any more.
+
+        In a context of its own: Python 3.11 collects garbage also while a context variable is being
+        set. To set one meanwhile in the same context, as a deadline does, may leave a pointer to
+        what was freed, and crash the interpreter.
+        """
         if hasattr(self, "_program"):
-            self.close()
+            copy_context().run(self.close)
 
     @property
     def alive(self) -> bool:
