@@ -30,6 +30,14 @@ _NEVER_S = 8.0
 """For which something that must not happen is waited for."""
 
 
+@pytest.fixture(scope="module")
+def gluster(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gluster]:
+    """Give a cluster of its own, for one whose brick was killed answers late for a while."""
+    cluster = Gluster(network.host(7), tmp_path_factory.mktemp("fenced"))
+    yield cluster
+    cluster.close()
+
+
 @pytest.fixture
 def driver(managed_config: ManagedGlusterConfig) -> ManagedGlusterDriver:
     """Give the driver."""
