@@ -93,6 +93,7 @@ def _serving(room: Path, cluster: Cluster | None, prefix: str, *names: str) -> I
     finally:
         for node in nodes:
             node.kill()
+            _unmount(node.directory)
 
 
 def _latency(cluster: Cluster, room: Path) -> None:
@@ -187,7 +188,10 @@ def _print(what: str, times_s: list[float], promised_s: float) -> None:
 
 
 def _unmount(below: Path) -> None:
-    """Unmount all that is mounted below a directory, as a reboot does, and let it be deleted."""
+    """Unmount all that is mounted below a directory, as a reboot does, and let it be deleted.
+
+    What is left would keep the same volume in use for all other nodes of this machine.
+    """
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     for place in reversed([line.split()[4] for line in lines]):
         if place.startswith(f"{below}/"):
