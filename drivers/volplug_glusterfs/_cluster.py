@@ -7,9 +7,22 @@ need the command on a server of the cluster, or a way to it such as `ssh` (backe
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from volplug.sdk import HostError, Unavailable, by_way_of, deadline, run, wait_until
+from volplug.sdk import (
+    DeadlineExceeded,
+    HostError,
+    Unavailable,
+    by_way_of,
+    deadline,
+    run,
+    wait_until,
+)
 
-_BUSY = ("Another transaction", "Locking failed")
+_BUSY = ("Another transaction", "Locking failed", "Transport endpoint is not connected")
+"""What a command says that only came too early.
+
+The last one is of the mount that each `quota limit-usage` makes for itself: of one that still ends
+for the command before, or that has not reached its bricks yet.
+"""
 _LIMIT_S = 30.0
 """How long one command may take, others' before it included."""
 
@@ -69,17 +82,22 @@ class Cluster:
         return peers
 
     def _ask(self, *words: str) -> ET.Element:
-        """Run the command, once more while somebody else's change is under way."""
+        """Run the command, once more while it comes too early."""
         answers: list[ET.Element] = []
+        problem = ""
 
         def answered() -> bool:
+            nonlocal problem
             answers[:] = [self._run(words)]
             problem = _problem(answers[0])
             return not any(sign in problem for sign in _BUSY)
 
-        with deadline(_LIMIT_S):
-            wait_until(answered, f"gluster {' '.join(words[:3])}", poll_s=0.2)
-        if problem := _problem(answers[0]):
+        try:
+            with deadline(_LIMIT_S):
+                wait_until(answered, f"gluster {' '.join(words[:3])}", poll_s=0.2)
+        except DeadlineExceeded as error:
+            raise DeadlineExceeded(f"{error}; {problem or 'it said nothing'}") from error
+        if problem:
             raise HostError(f"gluster {' '.join(words[:4])} was refused: {problem}")
         return answers[0]
 

@@ -11,6 +11,7 @@ from tests.shares.managed import made, mount_command, mounted
 from volplug.deadline import deadline
 from volplug.options import Size
 from volplug.sdk import (
+    DeadlineExceeded,
     Exhausted,
     InvalidOptions,
     Unavailable,
@@ -151,3 +152,45 @@ def test_missing_administrator_is_told(managed_config: ManagedGlusterConfig) -> 
         with deadline(20), pytest.raises((Unavailable, VolplugError), match="gluster"):
             call()
     good.delete(volume)
+
+
+_TOO_EARLY = """
+if [ "${@: -3:1}" = limit-usage ] && [ $(wc -l < %(count)s) -lt %(times)d ]; then
+    echo >> %(count)s
+    echo '<cliOutput><opRet>-1</opRet><opErrstr>Failed to find the directory /var/run/gluster/'
+    echo 'vol_quota_limit/v/x. Reason : Transport endpoint is not connected</opErrstr></cliOutput>'
+else
+    exec "$@"
+fi
+"""
+"""A gluster command whose own mount is not there yet, as it was once said beside other tests."""
+
+
+def _early(tmp_path: Path, config: ManagedGlusterConfig, times: int) -> ManagedGlusterDriver:
+    """Return a driver whose first limits come too early."""
+    script, count = tmp_path / "early.sh", tmp_path / "early"
+    script.write_text(_TOO_EARLY % {"count": count, "times": times})
+    count.touch()
+    admin = ("bash", str(script), *config.admin)
+    return ManagedGlusterDriver(ManagedGlusterConfig(**{**vars(config), "admin": admin}))
+
+
+def test_limit_that_comes_too_early_is_set_again(
+    managed_config: ManagedGlusterConfig, tmp_path: Path
+) -> None:
+    """The command's own mount is still on its way in or out: it is there a moment later."""
+    driver = _early(tmp_path, managed_config, 2)
+    volume = made(driver, "early", size="64MB")
+    assert len((tmp_path / "early").read_text()) == 2
+    driver.delete(volume)
+
+
+def test_limit_that_stays_too_early_is_told(
+    managed_config: ManagedGlusterConfig, tmp_path: Path
+) -> None:
+    """Whoever waited in vain reads what the command said."""
+    driver = _early(tmp_path, managed_config, 1000)
+    with deadline(3), pytest.raises(DeadlineExceeded, match="endpoint is not connected"):
+        made(driver, "early", size="64MB")
+    assert (tmp_path / "early").read_text()
+    made(driver, "early")
