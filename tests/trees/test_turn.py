@@ -95,3 +95,33 @@ def test_holder_keeps_its_turn_from_those_who_wait(tree: LocalTree) -> None:
         other.join(5)
         assert not other.is_alive()
     assert tree.entries(".volplug/locks") == []
+
+
+def test_ending_moves_nothing_to_another_directory(
+    tree: LocalTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A brick of Gluster may leave a directory behind that is moved to another one."""
+    moves: list[tuple[str, str]] = []
+    rename = tree.rename
+
+    def seen(old: str, new: str) -> None:
+        moves.append((old, new))
+        rename(old, new)
+
+    monkeypatch.setattr(tree, "rename", seen)
+    with turn(tree, "list"):
+        pass
+    assert any(old.endswith("/list") for old, _ in moves)
+    assert all(old.rpartition("/")[0] == new.rpartition("/")[0] for old, new in moves)
+
+
+def test_what_a_dead_ender_left_is_removed(tree: LocalTree) -> None:
+    """Whoever ends a turn next removes what another node died at."""
+    for name in ("full", "empty"):
+        tree.mkdir(f".volplug/locks/.over.{name}")
+    tree.write(".volplug/locks/.over.full/holder", "0 dead")
+    tree.mkdir(".volplug/locks/.over.odd")
+    tree.mkdir(".volplug/locks/.over.odd/strange")
+    with turn(tree, "list"):
+        pass
+    assert [entry.name for entry in tree.entries(".volplug/locks")] == [".over.odd"]

@@ -15,6 +15,8 @@ from volplug.trees.handle import OURS
 from volplug.trees.tree import Tree
 
 STALE_S = 300.0
+_LOCKS = f"{OURS}/locks"
+_OVER = ".over."
 _UNKNOWN = "unknown"
 
 
@@ -24,7 +26,7 @@ def turn(tree: Tree, name: str) -> Iterator[None]:
 
     Raises DeadlineExceeded if others kept it until then.
     """
-    place = f"{OURS}/locks/{name}"
+    place = f"{_LOCKS}/{name}"
     token = secrets.token_hex(8)
     wait_until(lambda: _taken(tree, place, token), f"another node's turn at {name}", poll_s=0.05)
     try:
@@ -66,6 +68,21 @@ def _note(tree: Tree, place: str, token: str) -> None:
 
 
 def _end(tree: Tree, place: str) -> None:
-    """End a turn in one step; somebody else having ended it is success."""
+    """End a turn in one step; somebody else having ended it is success.
+
+    By a name in the same directory: Gluster with quotas asks for a directory's size before it moves
+    it elsewhere, and a brick that was not told leaves a young one behind (quota.c, 10.3). What heals
+    it asks again, each time for a minute.
+    """
     with suppress(FileNotFoundError):
-        tree.rename(place, f"{OURS}/trash/turn.{secrets.token_hex(8)}")
+        tree.rename(place, f"{_LOCKS}/{_OVER}{secrets.token_hex(8)}")
+    for entry in tree.entries(_LOCKS):  # of others too, who died on the way
+        if entry.name.startswith(_OVER):
+            with suppress(OSError):  # the turn is over; the next end tries again
+                _remove(tree, f"{_LOCKS}/{entry.name}")
+
+
+def _remove(tree: Tree, over: str) -> None:
+    for entry in tree.entries(over):
+        tree.unlink(f"{over}/{entry.name}")
+    tree.rmdir(over)
