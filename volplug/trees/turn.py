@@ -70,9 +70,9 @@ def _note(tree: Tree, place: str, token: str) -> None:
 def _end(tree: Tree, place: str) -> None:
     """End a turn in one step; somebody else having ended it is success.
 
-    By a name in the same directory: Gluster with quotas asks for a directory's size before it moves
-    it elsewhere, and a brick that was not told leaves a young one behind (quota.c, 10.3). What heals
-    it asks again, each time for a minute.
+    By a name in the same directory: Gluster with quotas asks for a directory's size before it is
+    moved to another, and a brick that gets no answer leaves it behind (10.3, quota.c). What heals
+    that asks once more, for a minute, and keeps others out of the directory meanwhile.
     """
     with suppress(FileNotFoundError):
         tree.rename(place, f"{_LOCKS}/{_OVER}{secrets.token_hex(8)}")
