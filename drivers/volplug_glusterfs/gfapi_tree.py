@@ -84,8 +84,32 @@ class GfapiTree(Tree):
         self._do("glfs_chmod", _bytes(path), mode)
 
     def rename(self, old: str, new: str) -> None:
-        """See Tree."""
-        self._do("glfs_rename", _bytes(old), _bytes(new))
+        """See Tree.
+
+        With quotas a brick asks for a directory's size before it moves it to another one, gets none
+        when the others are faster, and leaves it behind: 24 times in 5,000 (10.3, quota.c). A look
+        at both names heals that. After the moved directory is deleted nothing does, and whoever
+        makes the name again waits for a minute.
+        """
+        if old.rpartition("/")[0] == new.rpartition("/")[0]:
+            self._do("glfs_rename", _bytes(old), _bytes(new))
+            return
+        for _ in range(_LOOKUPS):
+            moved = self._move(old, new)
+            self.exists(old)
+            if self.exists(new) or moved:
+                return
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    def _move(self, old: str, new: str) -> bool:
+        """Rename; say False if it was refused as when most bricks got no size."""
+        try:
+            self._do("glfs_rename", _bytes(old), _bytes(new))
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return False
+        return True
 
     def rmdir(self, path: str) -> None:
         """See Tree."""
