@@ -114,8 +114,8 @@ CASES: list[tuple[Case, Mapping[str, Any], str, str, str]] = [
     ),
     (
         Case.HERE,
-        {"leases": (MINE,), "processes": 2},
-        "open in 2 processes, though no container has it",
+        {"leases": (MINE,), "elsewhere": 2},
+        "mounted 2 times more on this machine, though no container has it",
         "once no process here has it mounted",
         "",
     ),

@@ -58,7 +58,7 @@ def collect(node: Node, mounts: Mounts, name: str) -> Facts:
         silences=silences or {},
         condemnations=tuple(condemnations or ()),
         users=tuple(mounts.users(name)),
-        processes=node.host.users(name),
+        elsewhere=node.host.users(name),
         operation=node.operations.running(name) or "",
         store_trouble=troubles[0] if troubles else "",
         backend_trouble=trouble or _trouble(record, driver),

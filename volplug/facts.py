@@ -51,7 +51,7 @@ class Facts:
     silences: Mapping[int, Silence] = field(default_factory=dict)
     condemnations: tuple[Condemnation, ...] = ()
     users: tuple[MountRow, ...] = ()
-    processes: int = 0
+    elsewhere: int = 0
     operation: str = ""
     store_trouble: str = ""
     backend_trouble: str = ""
@@ -87,8 +87,9 @@ class Facts:
         """Tell by whom the volume is used here."""
         if self.users:
             return "mounted as " + ", ".join(row.mount_id[:12] or "(no ID)" for row in self.users)
-        if self.processes:
-            return f"open in {self.processes} processes, though no container has it"
+        if self.elsewhere:
+            more = "once more" if self.elsewhere == 1 else f"{self.elsewhere} times more"
+            return f"mounted {more} on this machine, though no container has it"
         return "used by nobody"
 
     def last_failure(self, event: Event) -> Entry | None:

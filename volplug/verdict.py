@@ -112,7 +112,7 @@ def _unfinished(facts: Facts, record: Record) -> Verdict:
 def _taken(facts: Facts) -> Verdict | None:
     """Judge a volume that is used here after its lease was taken from this node."""
     lease = facts.mine()
-    used = facts.users or facts.processes
+    used = facts.users or facts.elsewhere
     if lease is None or lease.state is not LeaseState.CONDEMNED or not used:
         return None
     return Verdict(
