@@ -75,6 +75,20 @@ class Guarded:
         with deadline(20.0):
             wait_until(lambda: self.states()[volume] == (state, done), "the guard", poll_s=0.01)
 
+    def has_writing(self, writer: "Writer", seconds: float = 20.0) -> None:
+        """Renew as an agent does, until the writer has written on; raise DeadlineExceeded if not.
+
+        One renewal may be frozen again before a busy machine lets anybody write.
+        """
+        reached = len(writer.acknowledged())
+
+        def wrote() -> bool:
+            self.ask(do="renew", base_s=boottime_s())
+            return len(writer.acknowledged()) > reached + 20
+
+        with deadline(seconds):
+            wait_until(wrote, "writes")
+
     def process(self) -> int:
         """Return the number of the guard's process."""
         return int(self.ask(do="look")["process"])

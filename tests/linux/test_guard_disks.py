@@ -6,7 +6,9 @@ Nobody renews here: to the guard it is the same whether its agent is dead, stopp
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tests.linux.conftest import Machine
 from tests.linux.guarded import (
     FREEZE_S,
     HEALED_S,
+    ROOT,
     STOP_S,
     Guarded,
     Writer,
@@ -27,6 +30,7 @@ from tests.linux.guarded import (
 )
 from tests.machine import need_program
 from volplug.deadline import deadline, wait_until
+from volplug.errors import DeadlineExceeded
 from volplug.guard import State
 from volplug.linux import LinuxHost
 from volplug.linux.guard import Post
@@ -107,11 +111,8 @@ def test_a_renewal_in_time_thaws_without_a_trace(
     writer = _writer(guarded, data)
     guarded.arm("data", stop_s=HEALED_S)
     guarded.wait("data", State.FROZEN)
-    quiet = _standstill(writer)
-    guarded.ask(do="renew", base_s=boottime_s())
-    guarded.wait("data", State.ACTIVE)
-    with deadline(20.0):
-        wait_until(lambda: len(writer.acknowledged()) > quiet + 20, "writes")
+    _standstill(writer)
+    guarded.has_writing(writer)
     assert not writer.failed()
     guarded.ask(do="disarm", volume="data", token=None)
     writer.end()
@@ -160,9 +161,43 @@ def test_a_new_guard_thaws_what_the_old_one_froze(
     guarded.begin()
     guarded.ask(do="renew", base_s=boottime_s())
     assert guarded.states() == {"data": (State.ACTIVE, False)}
-    reached = len(writer.acknowledged())
-    with deadline(20.0):
-        wait_until(lambda: len(writer.acknowledged()) > reached + 20, "writes")
+    guarded.has_writing(writer)
+
+
+_LATE_FREEZE = """
+import fcntl, os, pathlib, sys
+from volplug.linux.guard import freezing
+with freezing.begun(pathlib.Path(sys.argv[1]), "data"):
+    print("begun", flush=True)
+    sys.stdin.readline()
+    try:
+        fcntl.ioctl(os.open(sys.argv[2], os.O_RDONLY), 0xC0045877, 0)
+    except OSError as error:
+        print(error, flush=True)
+"""
+"""What a guard left behind that was killed before the kernel was done with its freeze."""
+
+
+def test_a_thaw_waits_for_the_freeze_of_a_dead_guard(
+    machine: Machine, host: LinuxHost, guarded: Guarded
+) -> None:
+    """A freeze that comes to its end after the next guard was told to thaw is thawed as well."""
+    data = stage(host, machine.base, "data", "ext4")
+    writer = _writer(guarded, data)
+    guarded.arm("data", stop_s=HEALED_S)
+    guarded.wait("data", State.FROZEN)
+    os.kill(guarded.process(), signal.SIGKILL)
+    guarded.begin()
+    argv = [sys.executable, "-c", _LATE_FREEZE, str(guarded.post.directory), str(data)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, cwd=ROOT, text=True, stdin=pipe, stdout=pipe) as late:
+        assert late.stdout is not None
+        assert late.stdout.readline() == "begun\n"
+        # Where nobody waits for that freeze, writes go on now, and not afterwards.
+        with suppress(DeadlineExceeded):
+            guarded.has_writing(writer, 1.0)
+        late.communicate("freeze\n")
+    guarded.has_writing(writer)
 
 
 def test_what_is_frozen_cannot_be_unmounted(

@@ -12,7 +12,6 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 from volplug.errors import HostError
 from volplug.linux import fuse, mountinfo, processes
 from volplug.linux.footprint import Footprint
-from volplug.linux.guard import users
+from volplug.linux.guard import freezing, users
 from volplug.linux.guard.child import FAILED, THAW, Child
 from volplug.linux.mountinfo import Mount
 
@@ -54,6 +53,11 @@ class Place:
         mounts = mountinfo.read()
         handed_out, aside = self._directories()
         return mounts.at(aside) or mounts.at(handed_out)
+
+    @property
+    def guard_dir(self) -> Path:
+        """Where the guard's own files are."""
+        return self.state_dir / "guard"
 
     def users(self, mount: Mount) -> users.Users:
         """Return who has it mounted, besides us."""
@@ -95,7 +99,7 @@ class LinuxStopper:
         if self._freezing is not None and self._freezing.code() is None:
             self._freezing.tell(THAW)
         else:
-            self._freezing = Child(lambda _: _thaw(self._place))
+            self._freezing = Child(lambda told: _thaw_found(self._place, told))
 
     def stop(self) -> bool:
         """Stop, even in the midst of a freeze, which then is undone; see guard.Stopper."""
@@ -118,14 +122,35 @@ class LinuxStopper:
 
 def _freeze(place: Place, told: int, *, staged: bool) -> int:
     """Freeze, wait for a word, thaw. End without a thaw if whoever was to tell is gone."""
-    if not staged:
-        processes.kill(processes.marked(place.mark))
+    with freezing.begun(place.guard_dir, place.volume):
+        if not staged:
+            processes.kill(processes.marked(place.mark))
+        held = _found(place)
+        if held is None:
+            return _NOTHING_THERE
+        held.freeze()
+        word = os.read(told, 1)
+    return _thaw(place, held, told) if word == THAW else _DONE
+
+
+def _thaw(place: Place, held: "_Disk | users.Users", told: int) -> int:
+    """Thaw, once nobody is at work on a freeze any more: a guard that was killed may have been."""
+    with freezing.over(place.guard_dir, place.volume, told) as wanted:
+        if wanted:
+            held.thaw()
+    return _DONE
+
+
+def _thaw_found(place: Place, told: int) -> int:
+    held = _found(place)
+    return _NOTHING_THERE if held is None else _thaw(place, held, told)
+
+
+def _found(place: Place) -> "_Disk | users.Users | None":
     mount = place.mount()
     if mount is None:
-        return _NOTHING_THERE
-    if mount.fstype in DISKS:
-        return _hold(lambda: _Disk(place, mount), told)
-    return _hold(lambda: place.users(mount), told)
+        return None
+    return _Disk(place, mount) if mount.fstype in DISKS else place.users(mount)
 
 
 class _Disk:
@@ -151,25 +176,6 @@ class _Disk:
     def shut_down(self) -> None:
         """End it for good: from here on nothing of it reaches its disk."""
         fcntl.ioctl(self._file, _SHUTDOWN, _NO_LOG_FLUSH)
-
-
-def _hold(find: "Callable[[], _Disk | users.Users]", told: int) -> int:
-    held = find()
-    held.freeze()
-    if os.read(told, 1) == THAW:
-        held.thaw()
-    return _DONE
-
-
-def _thaw(place: Place) -> int:
-    mount = place.mount()
-    if mount is None:
-        return _NOTHING_THERE
-    if mount.fstype in DISKS:
-        _Disk(place, mount).thaw()
-    else:
-        place.users(mount).thaw()
-    return _DONE
 
 
 def _stop(place: Place) -> int:
