@@ -83,23 +83,22 @@ class Cluster:
 
     def _ask(self, *words: str) -> ET.Element:
         """Run the command, once more while it comes too early."""
-        answers: list[ET.Element] = []
-        problem = ""
+        answer, problem = None, "it said nothing"
 
         def answered() -> bool:
-            nonlocal problem
-            answers[:] = [self._run(words)]
-            problem = _problem(answers[0])
+            nonlocal answer, problem
+            answer = self._run(words)
+            problem = _problem(answer)
             return not any(sign in problem for sign in _BUSY)
 
         try:
             with deadline(_LIMIT_S):
                 wait_until(answered, f"gluster {' '.join(words[:3])}", poll_s=0.2)
         except DeadlineExceeded as error:
-            raise DeadlineExceeded(f"{error}; {problem or 'it said nothing'}") from error
-        if problem:
+            raise DeadlineExceeded(f"{error}; {problem}") from error
+        if problem or answer is None:
             raise HostError(f"gluster {' '.join(words[:4])} was refused: {problem}")
-        return answers[0]
+        return answer
 
     def _run(self, words: Sequence[str]) -> ET.Element:
         done = run(by_way_of(self._command, ("--mode=script", "--xml", *words)), expect=range(256))

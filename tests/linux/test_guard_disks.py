@@ -60,6 +60,15 @@ def _writer(guarded: Guarded, directory: Path) -> Writer:
     return writer
 
 
+def _frozen(machine: Machine, host: LinuxHost, guarded: Guarded) -> tuple[Path, Writer]:
+    """Return a volume's directory and its writer, frozen long before the stop."""
+    data = stage(host, machine.base, "data", "ext4")
+    writer = _writer(guarded, data)
+    guarded.arm("data", stop_s=HEALED_S)
+    guarded.wait("data", State.FROZEN)
+    return data, writer
+
+
 def _fsck(image: Path, fstype: str) -> None:
     """Check the file system as the next holder finds it once its journal was replayed."""
     check = {"ext4": ["e2fsck", "-fn"], "xfs": ["xfs_repair", "-n"]}[fstype]
@@ -107,10 +116,7 @@ def test_a_renewal_in_time_thaws_without_a_trace(
     machine: Machine, host: LinuxHost, guarded: Guarded
 ) -> None:
     """Frozen, no write is acknowledged; healed before the stop, all go on and none is lost."""
-    data = stage(host, machine.base, "data", "ext4")
-    writer = _writer(guarded, data)
-    guarded.arm("data", stop_s=HEALED_S)
-    guarded.wait("data", State.FROZEN)
+    data, writer = _frozen(machine, host, guarded)
     _standstill(writer)
     guarded.has_writing(writer)
     assert not writer.failed()
@@ -154,9 +160,7 @@ def test_a_new_guard_thaws_what_the_old_one_froze(
     machine: Machine, host: LinuxHost, guarded: Guarded
 ) -> None:
     """A renewal that reaches the next guard in time undoes its predecessor's freeze."""
-    writer = _writer(guarded, stage(host, machine.base, "data", "ext4"))
-    guarded.arm("data", stop_s=HEALED_S)
-    guarded.wait("data", State.FROZEN)
+    _, writer = _frozen(machine, host, guarded)
     os.kill(guarded.process(), signal.SIGKILL)
     guarded.begin()
     guarded.ask(do="renew", base_s=boottime_s())
@@ -182,10 +186,7 @@ def test_a_thaw_waits_for_the_freeze_of_a_dead_guard(
     machine: Machine, host: LinuxHost, guarded: Guarded
 ) -> None:
     """A freeze that comes to its end after the next guard was told to thaw is thawed as well."""
-    data = stage(host, machine.base, "data", "ext4")
-    writer = _writer(guarded, data)
-    guarded.arm("data", stop_s=HEALED_S)
-    guarded.wait("data", State.FROZEN)
+    data, writer = _frozen(machine, host, guarded)
     os.kill(guarded.process(), signal.SIGKILL)
     guarded.begin()
     argv = [sys.executable, "-c", _LATE_FREEZE, str(guarded.post.directory), str(data)]
@@ -198,6 +199,24 @@ def test_a_thaw_waits_for_the_freeze_of_a_dead_guard(
             guarded.has_writing(writer, 1.0)
         late.communicate("freeze\n")
     guarded.has_writing(writer)
+
+
+def test_a_stop_waits_for_no_other_freeze(
+    machine: Machine, host: LinuxHost, guarded: Guarded
+) -> None:
+    """Whoever froze as well may be paused for ever: the stop is over nevertheless."""
+    data = stage(host, machine.base, "data", "ext4")
+    writer = _writer(guarded, data)
+    argv = [sys.executable, "-c", _LATE_FREEZE, str(guarded.post.directory), str(data)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, cwd=ROOT, text=True, stdin=pipe, stdout=pipe) as paused:
+        assert paused.stdout is not None
+        assert paused.stdout.readline() == "begun\n"
+        guarded.arm("data")
+        guarded.wait("data", State.STOPPED, done=True)
+        paused.kill()
+    with deadline(20.0):
+        wait_until(writer.failed, "the writer's error")
 
 
 def test_what_is_frozen_cannot_be_unmounted(

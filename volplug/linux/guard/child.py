@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 THAW = b"t"
+AT_ONCE = b"a"
+"""To thaw whatever others are at: what was stopped cannot be written any more."""
 
 FAILED = 1
 """How a child ends that could not do what it was begun for."""

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from volplug.linux.guard import wire
+from volplug.linux.guard.child import AT_ONCE, THAW
 
 _POLL_S = 0.02
 
@@ -31,13 +32,13 @@ def begun(directory: Path, volume: str) -> Iterator[None]:
 
 @contextmanager
 def over(directory: Path, volume: str, told: int) -> Iterator[bool]:
-    """Enter once nobody freezes, and keep others from it; False if whoever tells us is gone."""
+    """Enter once nobody freezes, or `AT_ONCE`; False if whoever tells us is gone."""
     with _opened(directory) as file:
-        while file is not None and _is_begun(file, volume):
-            if select.select([told], [], [], _POLL_S)[0] and not os.read(told, 64):
-                yield False
-                return
-        yield True
+        words = THAW
+        while words and AT_ONCE not in words and file is not None and _is_begun(file, volume):
+            if select.select([told], [], [], _POLL_S)[0]:
+                words = os.read(told, 64)
+        yield bool(words)
 
 
 def _is_begun(file: int, volume: str) -> bool:

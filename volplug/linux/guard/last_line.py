@@ -82,7 +82,7 @@ class LastLine:
             return self._clock.now() + AGAIN_S
 
     def _stopper(self, volume: str, token: int) -> LinuxStopper:
-        return LinuxStopper(Place(volume, token, self._post.mount_dir, self._post.state_dir))
+        return LinuxStopper(Place(volume, token, self._post))
 
     def _note(self, armed: Armed, trouble: Exception | None) -> None:
         self._changes.put(Change(armed.volume, armed.token, armed.state, trouble))

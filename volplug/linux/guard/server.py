@@ -193,7 +193,7 @@ class Server:
         )
 
     def _stopper(self, volume: str, token: int) -> LinuxStopper:
-        return LinuxStopper(Place(volume, token, self._post.mount_dir, self._post.state_dir))
+        return LinuxStopper(Place(volume, token, self._post))
 
     def _tell(self, armed: Armed, trouble: Exception | None) -> None:
         before = self._table.state(armed.volume)

@@ -20,7 +20,8 @@ from volplug.errors import HostError
 from volplug.linux import fuse, mountinfo, processes
 from volplug.linux.footprint import Footprint
 from volplug.linux.guard import freezing, users
-from volplug.linux.guard.child import FAILED, THAW, Child
+from volplug.linux.guard.child import AT_ONCE, FAILED, THAW, Child
+from volplug.linux.guard.post import Post
 from volplug.linux.mountinfo import Mount
 
 MARK = "VOLPLUG_LEASE"
@@ -40,24 +41,18 @@ class Place:
 
     volume: str
     token: int
-    mount_dir: Path
-    state_dir: Path
+    post: Post
 
     @property
     def mark(self) -> bytes:
         """What the programs have in their environment that work for this volume."""
-        return f"{MARK}={mark(self.mount_dir, self.volume, self.token)}".encode()
+        return f"{MARK}={mark(self.post.mount_dir, self.volume, self.token)}".encode()
 
     def mount(self) -> Mount | None:
         """Return what is mounted there: a disk's whole file system, else what is handed out."""
         mounts = mountinfo.read()
         handed_out, aside = self._directories()
         return mounts.at(aside) or mounts.at(handed_out)
-
-    @property
-    def guard_dir(self) -> Path:
-        """Where the guard's own files are."""
-        return self.state_dir / "guard"
 
     def users(self, mount: Mount) -> users.Users:
         """Return who has it mounted, besides us."""
@@ -66,13 +61,14 @@ class Place:
         return users.of(Footprint.of(mount), places)
 
     def _directories(self) -> tuple[Path, Path]:
-        return self.mount_dir / self.volume, self.mount_dir / ".devices" / self.volume
+        return self.post.mount_dir / self.volume, self.post.mount_dir / ".devices" / self.volume
 
     def is_the_hosts(self, device: int) -> bool:
         """Say whether that is the file system of the machine itself, or of volplug's records."""
+        ours = (self.post.state_dir, self.post.mount_dir)
         return any(
             path.exists() and path.stat().st_dev == device
-            for path in (Path("/"), Path("/usr"), Path("/var"), self.state_dir, self.mount_dir)
+            for path in (Path("/"), Path("/usr"), Path("/var"), *ours)
         )
 
 
@@ -115,14 +111,14 @@ class LinuxStopper:
                 raise HostError(f"the stop of volume {self._place.volume!r} ended with code {code}")
             return self.staged  # else somebody may yet mount it
         if self._freezing is not None and self._freezing.code() is None:
-            self._freezing.tell(THAW)
+            self._freezing.tell(AT_ONCE)
             return False
         return True
 
 
 def _freeze(place: Place, told: int, *, staged: bool) -> int:
     """Freeze, wait for a word, thaw. End without a thaw if whoever was to tell is gone."""
-    with freezing.begun(place.guard_dir, place.volume):
+    with freezing.begun(place.post.directory, place.volume):
         if not staged:
             processes.kill(processes.marked(place.mark))
         held = _found(place)
@@ -130,12 +126,14 @@ def _freeze(place: Place, told: int, *, staged: bool) -> int:
             return _NOTHING_THERE
         held.freeze()
         word = os.read(told, 1)
+    if word == AT_ONCE:
+        held.thaw()
     return _thaw(place, held, told) if word == THAW else _DONE
 
 
 def _thaw(place: Place, held: "_Disk | users.Users", told: int) -> int:
     """Thaw, once nobody is at work on a freeze any more: a guard that was killed may have been."""
-    with freezing.over(place.guard_dir, place.volume, told) as wanted:
+    with freezing.over(place.post.directory, place.volume, told) as wanted:
         if wanted:
             held.thaw()
     return _DONE
